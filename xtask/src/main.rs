@@ -1,0 +1,66 @@
+//! The project's tasks, run as `cargo xtask <task>`: one file per task, called from here.
+//! Tasks only arrange calls of cargo, rustc and a few system tools; nothing of the product is
+//! built into them.
+
+mod cache;
+mod deny;
+mod foreign;
+mod guests;
+mod lint;
+mod step;
+mod test;
+mod up;
+mod wasm_target;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use workspace::Workspace;
+
+/// Build, run and check Anchorhold.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the host and the sample agents, then serve them.
+    Up(up::Options),
+    /// Run everything that CI runs: format, clippy, builds, tests.
+    Test(test::Options),
+    /// Build every agent and test guest into `<target>/guests`.
+    Guests,
+    /// Make the wasm32-wasip2 target available to rustc.
+    WasmTarget,
+    /// Check format and clippy, warnings being errors.
+    Lint,
+    /// Check licences, sources, duplicate versions and known advisories of the dependencies.
+    Deny(deny::Options),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<()> {
+    let workspace = Workspace::load()?;
+    match task {
+        Task::Up(options) => up::run(&workspace, &options),
+        Task::Test(options) => test::run(&workspace, &options),
+        Task::Guests => guests::run(&workspace),
+        Task::WasmTarget => wasm_target::ensure(&workspace),
+        Task::Lint => lint::run(&workspace),
+        Task::Deny(options) => deny::run(&workspace, &options),
+    }
+}

@@ -1,0 +1,36 @@
+//! `cargo xtask test`: what CI runs, in the order in which failures are cheapest to find.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::workspace::Workspace;
+use crate::{guests, lint, step, up, wasm_target};
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Run only the tests whose name contains this.
+    #[arg(long)]
+    filter: Option<String>,
+}
+
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+    let start = Instant::now();
+    step::step("wasm target", || wasm_target::ensure(workspace))?;
+    lint::run(workspace)?;
+    guests::build_all(workspace)?;
+    up::build_host(workspace)?;
+    step::step("tests", || tests(workspace, options))?;
+    eprintln!("all passed in {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// The tests drive the built program and the built guests; they find both by these variables.
+fn tests(workspace: &Workspace, options: &Options) -> Result<()> {
+    let mut cargo = workspace.cargo(["test", "--workspace"]);
+    cargo
+        .args(&options.filter)
+        .env("ANCHORHOLD_GUESTS_DIR", workspace.guests_dir())
+        .env("ANCHORHOLD_BIN", workspace.host_binary());
+    step::run(&mut cargo)
+}
