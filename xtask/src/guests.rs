@@ -13,9 +13,25 @@ use crate::{foreign, step, wasm_target};
 /// The cargo profile of components, defined in the workspace's Cargo.toml.
 const PROFILE: &str = "guest";
 
-pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Build the sample agents alone, into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    agents: Option<PathBuf>,
+}
+
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     step::step("wasm target", || wasm_target::ensure(workspace))?;
-    build_all(workspace)
+    match &options.agents {
+        Some(dir) => build_agents(workspace, dir),
+        None => build_all(workspace),
+    }
+}
+
+/// Builds the agents that come with Anchorhold.
+pub(crate) fn build_agents(workspace: &Workspace, dir: &Path) -> Result<()> {
+    let agents = workspace.members_in("plugins");
+    step::step("sample agents", || build(workspace, &agents, dir))
 }
 
 /// Builds every guest in every language into `<target>/guests`.
@@ -33,7 +49,7 @@ pub(crate) fn build_all(workspace: &Workspace) -> Result<()> {
 
 /// Builds `members` in one call of cargo, which shares their dependencies, and installs each
 /// into `dir`.
-pub(crate) fn build(workspace: &Workspace, members: &[&Member], dir: &Path) -> Result<()> {
+fn build(workspace: &Workspace, members: &[&Member], dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
     if members.is_empty() {
         return Ok(());
@@ -76,7 +92,7 @@ fn built(workspace: &Workspace, member: &Member) -> Result<PathBuf> {
 
 /// Whoever watches `to` sees either the old file or the whole new one, and nothing at all when
 /// the bytes are the same.
-pub(crate) fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
+fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
     let bytes = fs::read(from).with_context(|| format!("reading {}", from.display()))?;
     if fs::read(to).is_ok_and(|old| old == bytes) {
         return Ok(());

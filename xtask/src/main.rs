@@ -34,7 +34,7 @@ enum Task {
     /// Run everything that CI runs: format, clippy, builds, tests.
     Test(test::Options),
     /// Build every agent and test guest into `<target>/guests`.
-    Guests,
+    Guests(guests::Options),
     /// Make the wasm32-wasip2 target available to rustc.
     WasmTarget,
     /// Check format and clippy, warnings being errors.
@@ -58,7 +58,7 @@ fn run(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Up(options) => up::run(&workspace, &options),
         Task::Test(options) => test::run(&workspace, &options),
-        Task::Guests => guests::run(&workspace),
+        Task::Guests(options) => guests::run(&workspace, &options),
         Task::WasmTarget => wasm_target::ensure(&workspace),
         Task::Lint => lint::run(&workspace),
         Task::Deny(options) => deny::run(&workspace, &options),

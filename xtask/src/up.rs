@@ -23,12 +23,9 @@ pub(crate) struct Options {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let plugins_dir = folder(workspace, PLUGINS_DIR, "plugins");
     let data_dir = folder(workspace, DATA_DIR, "data");
-    let agents = workspace.members_in("plugins");
 
     step::step("wasm target", || wasm_target::ensure(workspace))?;
-    step::step("sample agents", || {
-        guests::build(workspace, &agents, &plugins_dir)
-    })?;
+    guests::build_agents(workspace, &plugins_dir)?;
     build_host(workspace)?;
 
     // Becoming the host, and not its parent, leaves it the terminal and every signal.
