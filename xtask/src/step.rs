@@ -105,3 +105,24 @@ fn line(command: &Command) -> String {
     }
     line
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_without_an_answer_is_stopped() {
+        let start = Instant::now();
+        let limit = Duration::from_millis(200);
+        let error = run_within(limit, Command::new("sleep").arg("20")).unwrap_err();
+        assert!(error.to_string().contains("no answer"), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_failure_names_the_command_and_what_it_said() {
+        let error = output(Command::new("sh").args(["-c", "echo lost >&2; exit 3"])).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("sh -c") && text.contains("lost"), "{text}");
+    }
+}

@@ -38,10 +38,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     Err(error).with_context(|| format!("cannot start {}", workspace.host_binary().display()))
 }
 
-/// The dev profile serves `up` and `test` alike, or wasmtime would be compiled twice.
+/// One profile and one choice of features serve `up` and `test`, or wasmtime would be compiled
+/// twice: cargo unites features over the packages that are asked for, hence the whole workspace.
 pub(crate) fn build_host(workspace: &Workspace) -> Result<()> {
     step::step("host", || {
-        step::run(&mut workspace.cargo(["build", "--package", "anchorhold"]))
+        step::run(&mut workspace.cargo(["build", "--workspace", "--bin", "anchorhold"]))
     })
 }
 
