@@ -1,1 +1,18 @@
+//! Anchorhold hosts AI agents as sandboxed WebAssembly components.
+//!
+//! # Layout
+//!
+//! A message comes in by a `channel`, is stored by the `inbox`, finds its agent
+//! in the `router`, runs as a `turn` in the `runtime`, calls `capability`
+//! functions through the turn's window, and leaves by the same channel.
+//! ARCHITECTURE.md walks along that path.
 
+pub mod capability;
+pub mod clock;
+pub mod codec;
+pub mod config;
+pub mod events;
+pub mod net;
+pub mod registry;
+pub mod runtime;
+pub mod store;

@@ -1,0 +1,3 @@
+//! What the host lends to agents, one file for each interface of the contract.
+
+pub mod llm;

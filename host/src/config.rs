@@ -1,0 +1,83 @@
+//! What the operator sets: `anchorhold.toml`, overlaid with the environment.
+//!
+//! Read once, at start; nothing reads the environment later. Every section is a
+//! file below, unknown keys are errors, and everything has a default, so that
+//! the host starts with no configuration at all.
+
+mod environment;
+mod events;
+mod limits;
+mod llm;
+mod registry;
+mod secrets;
+mod server;
+mod storage;
+mod turns;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+pub use environment::Environment;
+pub use events::Events;
+pub use limits::{DatabaseLimits, HttpLimits, Limits, LimitsPatch};
+pub use llm::{Alias, Llm, Provider, ProviderKind};
+pub use registry::Registry;
+pub use secrets::Secret;
+pub use server::Server;
+pub use storage::Storage;
+pub use turns::Turns;
+
+/// The whole configuration.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub server: Server,
+    pub storage: Storage,
+    pub registry: Registry,
+    pub limits: Limits,
+    pub turns: Turns,
+    pub llm: Llm,
+    pub events: Events,
+    /// Values that agents use by placeholder, by name.
+    pub secrets: std::collections::BTreeMap<String, Secret>,
+}
+
+impl Config {
+    /// Reads `path` (or `anchorhold.toml` in the current folder, if it is
+    /// there) and overlays `environment`.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, is not TOML, or has an unknown key or a
+    /// value of the wrong kind; the message names the place.
+    pub fn load(path: Option<&Path>, environment: &Environment) -> Result<Self> {
+        let mut table = read_table(path)?;
+        environment.overlay(&mut table);
+        let mut config: Config =
+            Config::deserialize(table).context("the configuration is not valid")?;
+        environment.apply_well_known(&mut config);
+        config.llm.complete();
+        config.llm.check()?;
+        Ok(config)
+    }
+}
+
+fn read_table(path: Option<&Path>) -> Result<toml::Table> {
+    let given = path.is_some();
+    let path = path.map_or_else(|| PathBuf::from("anchorhold.toml"), Path::to_path_buf);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if !given && error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot read {}", path.display()));
+        }
+    };
+    // Checked on its own first, because errors then carry line numbers.
+    toml::from_str::<Config>(&text).with_context(|| format!("{} is not valid", path.display()))?;
+    Ok(toml::from_str(&text)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! The environment as configuration: `ANCHORHOLD_SECTION__KEY` and a few names
+//! that other programs use too.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use toml::Value;
+
+use super::{Config, Provider, ProviderKind};
+
+const PREFIX: &str = "ANCHORHOLD_";
+
+/// A copy of the process environment, taken once.
+#[derive(Debug, Clone, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// The environment of this process. Variables that are not UTF-8 are left
+    /// out.
+    pub fn of_process() -> Self {
+        Self(
+            std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect(),
+        )
+    }
+
+    /// The value of a variable that is set and not empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+
+    /// Sets every `ANCHORHOLD_SECTION__KEY` in `table`; the environment wins.
+    pub(super) fn overlay(&self, table: &mut toml::Table) {
+        for (name, raw) in &self.0 {
+            let Some(path) = name.strip_prefix(PREFIX).filter(|path| path.contains("__")) else {
+                continue;
+            };
+            let keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
+            set(table, &keys, parse(raw));
+        }
+    }
+
+    /// Applies the names that are settled outside of this program.
+    pub(super) fn apply_well_known(&self, config: &mut Config) {
+        if let Some(port) = self.get("PORT").and_then(|port| port.parse::<u16>().ok())
+            && self.get("ANCHORHOLD_SERVER__LISTEN").is_none()
+        {
+            config.server.listen = format!("0.0.0.0:{port}");
+        }
+        if let Some(token) = self.get("ANCHORHOLD_ADMIN_TOKEN") {
+            config.server.admin_token = Some(SecretString::from(token));
+        }
+        self.add_provider(config, "openai", ProviderKind::Openai, "OPENAI");
+        self.add_provider(config, "anthropic", ProviderKind::Anthropic, "ANTHROPIC");
+        self.add_provider(config, "gemini", ProviderKind::Gemini, "GEMINI");
+        for secret in config.secrets.values_mut() {
+            if let Some(value) = secret.env.as_deref().and_then(|name| self.get(name)) {
+                secret.value = Some(SecretString::from(value));
+            }
+        }
+    }
+
+    /// A key alone is enough to have a provider.
+    fn add_provider(&self, config: &mut Config, name: &str, kind: ProviderKind, prefix: &str) {
+        let Some(key) = self.get(&format!("{prefix}_API_KEY")) else {
+            return;
+        };
+        let provider = config
+            .llm
+            .providers
+            .entry(name.to_owned())
+            .or_insert_with(|| Provider::of_kind(kind));
+        provider
+            .api_key
+            .get_or_insert_with(|| SecretString::from(key));
+        if provider.base_url.is_none() {
+            provider.base_url = self.get(&format!("{prefix}_BASE_URL")).map(str::to_owned);
+        }
+        if provider.model.is_none() {
+            provider.model = self.get(&format!("{prefix}_MODEL")).map(str::to_owned);
+        }
+    }
+}
+
+impl FromIterator<(String, String)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(variables: I) -> Self {
+        Self(variables.into_iter().collect())
+    }
+}
+
+/// A TOML value where the text is one, else the text itself.
+fn parse(raw: &str) -> Value {
+    toml::from_str::<toml::Table>(&format!("value = {raw}"))
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| Value::String(raw.to_owned()))
+}
+
+fn set(table: &mut toml::Table, keys: &[String], value: Value) {
+    match keys {
+        [] => {}
+        [key] => {
+            table.insert(key.clone(), value);
+        }
+        [section, rest @ ..] => {
+            let entry = table
+                .entry(section.clone())
+                .or_insert_with(|| Value::Table(toml::Table::new()));
+            if let Value::Table(inner) = entry {
+                set(inner, rest, value);
+            }
+        }
+    }
+}

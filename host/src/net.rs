@@ -1,0 +1,21 @@
+//! The only clients that reach out over HTTP.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+/// A client for the operator's own model providers: their addresses come from
+/// the configuration, so any address is allowed, but no redirect is followed,
+/// because a redirect would carry the key elsewhere.
+///
+/// # Errors
+///
+/// If the TLS library cannot start.
+pub fn provider_client(connect_timeout: Duration) -> Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .connect_timeout(connect_timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("anchorhold/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .context("cannot make an HTTP client")
+}

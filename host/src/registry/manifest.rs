@@ -1,0 +1,178 @@
+//! A component's manifest: `name.toml` beside `name.wasm`, or the same text in
+//! the custom section `anchorhold:manifest`.
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::config::LimitsPatch;
+
+/// What a component says of itself and wants.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Manifest {
+    /// The agent's name; that of the file when it is empty.
+    pub name: String,
+    pub description: String,
+    /// The author's version; the host counts its own.
+    pub version: String,
+    /// The contract's version that it was built for.
+    pub contract: String,
+    pub wants: Wants,
+    pub limits: LimitsPatch,
+    pub config: toml::Table,
+    pub triggers: Triggers,
+}
+
+/// `[wants]`: capabilities, each with a reason for people to read, and lists
+/// that narrow them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Wants {
+    pub llm: Option<String>,
+    pub database: Option<String>,
+    pub state: Option<String>,
+    pub events: Option<String>,
+    pub http: Option<String>,
+    /// Model aliases; `default` when it wants `llm` and names none.
+    pub models: Vec<String>,
+    /// Topics it publishes to; `*` is one word, `**` the rest.
+    pub topics: Vec<String>,
+    /// Hosts it sends requests to; `*.example.com` is any below.
+    pub hosts: Vec<String>,
+    /// Secrets it uses by placeholder.
+    pub secrets: Vec<String>,
+}
+
+/// `[triggers]`: what makes the agent run besides being addressed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Triggers {
+    pub chat: ChatTrigger,
+    /// Topics whose events it receives.
+    pub topics: Vec<String>,
+}
+
+/// `[triggers.chat]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChatTrigger {
+    /// Earlier messages sent along with each message; at most 1,000.
+    pub history: u32,
+}
+
+/// The most bytes of a manifest.
+pub const MAX_MANIFEST_BYTES: usize = 64 << 10;
+
+/// The most earlier messages that come with a message.
+const MAX_HISTORY: u32 = 1_000;
+
+impl Manifest {
+    /// Reads and checks a manifest.
+    ///
+    /// # Errors
+    ///
+    /// If it is too large, not TOML, has an unknown key, or asks for something
+    /// that cannot be; the message is a sentence for its author.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text.len() > MAX_MANIFEST_BYTES {
+            bail!(
+                "the manifest is {} bytes long; at most {MAX_MANIFEST_BYTES} are allowed",
+                text.len()
+            );
+        }
+        let manifest: Self = toml::from_str(text).context("the manifest is not valid")?;
+        manifest.check()?;
+        Ok(manifest)
+    }
+
+    fn check(&self) -> Result<()> {
+        if !self.name.is_empty() {
+            check_agent_name(&self.name)?;
+        }
+        if self.triggers.chat.history > MAX_HISTORY {
+            bail!(
+                "[triggers.chat] history is {}; at most {MAX_HISTORY}",
+                self.triggers.chat.history
+            );
+        }
+        for pattern in self.wants.topics.iter().chain(&self.triggers.topics) {
+            crate::events::check_pattern(pattern)?;
+        }
+        Ok(())
+    }
+
+    /// The model aliases it wants.
+    pub fn models(&self) -> Vec<String> {
+        match (&self.wants.llm, self.wants.models.as_slice()) {
+            (None, _) => Vec::new(),
+            (Some(_), []) => vec!["default".to_owned()],
+            (Some(_), models) => models.to_vec(),
+        }
+    }
+}
+
+/// Checks an agent's name: 1 to 64 of `a-z`, `0-9`, `-`, beginning with a letter.
+///
+/// # Errors
+///
+/// If it is anything else.
+pub fn check_agent_name(name: &str) -> Result<()> {
+    let fits = name.len() <= 64
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if !fits {
+        bail!("{name:?} is not an agent name: 1 to 64 of a-z, 0-9 and -, beginning with a letter");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_manifest_is_read() {
+        let manifest = Manifest::parse(
+            r#"
+            name = "notes"
+            description = "Keeps notes"
+            version = "0.1.0"
+            contract = "0.1.0"
+            [wants]
+            database = "keeps the notes"
+            llm = "summaries"
+            events = "tells others"
+            topics = ["note.*"]
+            [limits]
+            fuel = 1000
+            [config]
+            greeting = "hello"
+            [triggers]
+            chat = { history = 40 }
+            topics = ["note.**"]
+            "#,
+        )
+        .unwrap();
+        assert_eq!(manifest.triggers.chat.history, 40);
+        assert_eq!(manifest.limits.fuel, Some(1000));
+        assert_eq!(manifest.models(), ["default"]);
+        let json = serde_json::to_string(&manifest).unwrap();
+        assert_eq!(serde_json::from_str::<Manifest>(&json).unwrap(), manifest);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_a_sentence() {
+        for (text, part) in [
+            ("nmae = 'x'", "nmae"),
+            ("name = 'Big'", "not an agent name"),
+            ("[triggers]\nchat = { history = 5000 }", "at most 1000"),
+            ("[wants]\ntopics = ['Note Added']", "Note Added"),
+            ("[limits]\nfuel = -1", "fuel"),
+        ] {
+            let error = format!("{:#}", Manifest::parse(text).unwrap_err());
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Running components: engine, compiled code, instances, limits.
+
+pub mod bindings;

@@ -1,0 +1,508 @@
+//! Components, agents, their versions and labels, and what the plugins folder
+//! held.
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+use sqlx::sqlite::SqliteConnection;
+
+use super::{Durability, Store};
+use crate::clock::now_ms;
+use crate::config::LimitsPatch;
+use crate::registry::Manifest;
+
+/// The label of the version that answers.
+const PRODUCTION: &str = "production";
+
+/// What the operator sets for one agent, over its manifest.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Overrides {
+    /// Instead of `[registry] default_grants`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grants: Option<Vec<String>>,
+    /// Instead of `[limits]`.
+    #[schema(value_type = Object)]
+    pub limits: LimitsPatch,
+    /// Over the manifest's `[config]`, key by key.
+    pub config: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A component that was checked and stored.
+#[derive(Debug, Clone, FromRow)]
+pub struct ComponentRow {
+    pub digest: String,
+    pub size_bytes: i64,
+    pub contract: String,
+    /// Names of exported interfaces, separated by spaces.
+    pub exports: String,
+    /// JSON.
+    pub manifest: String,
+    pub created_at: i64,
+}
+
+/// An agent as listed.
+#[derive(Debug, Clone, FromRow)]
+pub struct AgentRow {
+    pub name: String,
+    pub description: String,
+    pub status: String,
+    pub reason: Option<String>,
+    pub source: String,
+    /// JSON.
+    pub overrides: String,
+    /// The version that `production` points at, if there is one.
+    pub version: Option<i64>,
+    pub digest: Option<String>,
+    pub updated_at: i64,
+}
+
+/// A version that can answer.
+#[derive(Debug, Clone)]
+pub struct AgentVersion {
+    pub agent: String,
+    pub version: i64,
+    pub digest: String,
+    pub spec: VersionSpec,
+}
+
+/// What a version is made of besides the component.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VersionSpec {
+    pub manifest: Manifest,
+    pub exports: Vec<String>,
+    pub overrides: Overrides,
+}
+
+/// A version to add.
+#[derive(Debug, Clone)]
+pub struct NewVersion {
+    pub tenant: String,
+    pub agent: String,
+    /// `folder` or `api`.
+    pub source: &'static str,
+    pub digest: String,
+    pub spec: VersionSpec,
+}
+
+/// What was last seen of a file in the plugins folder.
+#[derive(Debug, Clone, PartialEq, FromRow)]
+pub struct PluginFile {
+    /// The agent's name: the file's name without `.wasm`.
+    pub name: String,
+    /// Size and time of the files, to see that they changed.
+    pub stamp: String,
+    pub digest: Option<String>,
+    pub error: Option<String>,
+}
+
+const AGENT_COLUMNS: &str = "a.name, a.description, a.status, a.reason, a.source, a.overrides,
+    l.version, v.digest, a.updated_at
+    FROM agents a
+    LEFT JOIN agent_labels l ON l.tenant_id = a.tenant_id AND l.agent = a.name AND l.label = 'production'
+    LEFT JOIN agent_versions v ON v.tenant_id = a.tenant_id AND v.agent = a.name AND v.version = l.version";
+
+impl Store {
+    /// Stores what is known of a component.
+    pub async fn add_component(&self, tenant: &str, component: ComponentRow) -> Result<()> {
+        let tenant = tenant.to_owned();
+        self.write(Durability::Synced, async move |db| {
+            sqlx::query(
+                "INSERT INTO components (tenant_id, digest, size_bytes, contract, exports, manifest, created_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+            )
+            .bind(&tenant)
+            .bind(&component.digest)
+            .bind(component.size_bytes)
+            .bind(&component.contract)
+            .bind(&component.exports)
+            .bind(&component.manifest)
+            .bind(component.created_at)
+            .execute(&mut *db)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// A stored component.
+    pub async fn component(&self, tenant: &str, digest: &str) -> Result<Option<ComponentRow>> {
+        let row = sqlx::query_as(
+            "SELECT digest, size_bytes, contract, exports, manifest, created_at FROM components
+             WHERE tenant_id = $1 AND digest = $2",
+        )
+        .bind(tenant)
+        .bind(digest)
+        .fetch_optional(&self.reader)
+        .await?;
+        Ok(row)
+    }
+
+    /// Components after `after`, by digest.
+    pub async fn components(
+        &self,
+        tenant: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<ComponentRow>> {
+        let rows = sqlx::query_as(
+            "SELECT digest, size_bytes, contract, exports, manifest, created_at FROM components
+             WHERE tenant_id = $1 AND digest > $2 ORDER BY digest LIMIT $3",
+        )
+        .bind(tenant)
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(&self.reader)
+        .await?;
+        Ok(rows)
+    }
+
+    /// Adds a version, points `production` at it and enables the agent. A
+    /// version equal to the current one is not added again. Answers the version
+    /// number.
+    pub async fn add_version(&self, new: NewVersion) -> Result<i64> {
+        let operation = async move |db: &mut SqliteConnection| add_version(db, &new).await;
+        self.write(Durability::Synced, operation).await
+    }
+
+    /// Points a label at a version; answers whether that version exists.
+    pub async fn set_label(
+        &self,
+        tenant: &str,
+        agent: &str,
+        label: &str,
+        version: i64,
+    ) -> Result<bool> {
+        let (tenant, agent, label) = (tenant.to_owned(), agent.to_owned(), label.to_owned());
+        self.write(Durability::Synced, async move |db| {
+            let Some(spec) = version_spec(db, &tenant, &agent, version).await? else {
+                return Ok(false);
+            };
+            put_label(db, &tenant, &agent, &label, version).await?;
+            if label == PRODUCTION {
+                subscribe(db, &tenant, &agent, &spec).await?;
+            }
+            Ok(true)
+        })
+        .await
+    }
+
+    /// The labels of an agent.
+    pub async fn labels(&self, tenant: &str, agent: &str) -> Result<Vec<(String, i64)>> {
+        let rows = sqlx::query_as(
+            "SELECT label, version FROM agent_labels WHERE tenant_id = $1 AND agent = $2 ORDER BY label",
+        )
+        .bind(tenant)
+        .bind(agent)
+        .fetch_all(&self.reader)
+        .await?;
+        Ok(rows)
+    }
+
+    /// Enables, disables or marks an agent as broken. An agent that does not
+    /// exist yet is added where it is broken, so that it is seen.
+    pub async fn set_agent_status(
+        &self,
+        tenant: &str,
+        name: &str,
+        status: &'static str,
+        reason: Option<String>,
+    ) -> Result<()> {
+        let (tenant, name) = (tenant.to_owned(), name.to_owned());
+        self.write(Durability::Synced, async move |db| {
+            if status == "broken" {
+                put_agent(db, &tenant, &name, "", "folder", &Overrides::default()).await?;
+            }
+            sqlx::query(
+                "UPDATE agents SET status = $3, reason = $4, updated_at = $5 WHERE tenant_id = $1 AND name = $2",
+            )
+            .bind(&tenant)
+            .bind(&name)
+            .bind(status)
+            .bind(&reason)
+            .bind(now_ms())
+            .execute(&mut *db)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// One agent.
+    pub async fn agent(&self, tenant: &str, name: &str) -> Result<Option<AgentRow>> {
+        let row = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "SELECT {AGENT_COLUMNS} WHERE a.tenant_id = $1 AND a.name = $2"
+        )))
+        .bind(tenant)
+        .bind(name)
+        .fetch_optional(&self.reader)
+        .await?;
+        Ok(row)
+    }
+
+    /// Agents after `after`, by name.
+    pub async fn agents(&self, tenant: &str, after: &str, limit: u32) -> Result<Vec<AgentRow>> {
+        let rows = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+            "SELECT {AGENT_COLUMNS} WHERE a.tenant_id = $1 AND a.name > $2 ORDER BY a.name LIMIT $3"
+        )))
+        .bind(tenant)
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(&self.reader)
+        .await?;
+        Ok(rows)
+    }
+
+    /// The version of an enabled agent that answers, or `version` if given.
+    pub async fn agent_version(
+        &self,
+        tenant: &str,
+        agent: &str,
+        version: Option<i64>,
+    ) -> Result<Option<AgentVersion>> {
+        let row: Option<(i64, String, String)> = sqlx::query_as(
+            "SELECT v.version, v.digest, v.spec FROM agents a
+             JOIN agent_labels l ON l.tenant_id = a.tenant_id AND l.agent = a.name AND l.label = 'production'
+             JOIN agent_versions v ON v.tenant_id = a.tenant_id AND v.agent = a.name AND v.version = coalesce($3, l.version)
+             WHERE a.tenant_id = $1 AND a.name = $2 AND (a.status = 'enabled' OR $3 IS NOT NULL)",
+        )
+        .bind(tenant)
+        .bind(agent)
+        .bind(version)
+        .fetch_optional(&self.reader)
+        .await?;
+        row.map(|(version, digest, spec)| {
+            Ok(AgentVersion {
+                agent: agent.to_owned(),
+                version,
+                digest,
+                spec: serde_json::from_str(&spec).with_context(|| {
+                    format!("version {version} of agent {agent} cannot be read")
+                })?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Removes an agent that came by API; its versions stay while turns may
+    /// refer to them. Answers whether there was one.
+    pub async fn remove_agent(&self, tenant: &str, name: &str) -> Result<bool> {
+        let (tenant, name) = (tenant.to_owned(), name.to_owned());
+        self.write(Durability::Synced, async move |db| {
+            sqlx::query("DELETE FROM subscriptions WHERE tenant_id = $1 AND agent = $2")
+                .bind(&tenant)
+                .bind(&name)
+                .execute(&mut *db)
+                .await?;
+            sqlx::query("DELETE FROM agent_labels WHERE tenant_id = $1 AND agent = $2")
+                .bind(&tenant)
+                .bind(&name)
+                .execute(&mut *db)
+                .await?;
+            let removed = sqlx::query("DELETE FROM agents WHERE tenant_id = $1 AND name = $2")
+                .bind(&tenant)
+                .bind(&name)
+                .execute(&mut *db)
+                .await?;
+            Ok(removed.rows_affected() == 1)
+        })
+        .await
+    }
+
+    /// What was last seen in the plugins folder.
+    pub async fn plugin_files(&self, tenant: &str) -> Result<Vec<PluginFile>> {
+        let rows = sqlx::query_as(
+            "SELECT name, stamp, digest, error FROM plugin_files WHERE tenant_id = $1 ORDER BY name",
+        )
+        .bind(tenant)
+        .fetch_all(&self.reader)
+        .await?;
+        Ok(rows)
+    }
+
+    /// Remembers a file of the plugins folder.
+    pub async fn put_plugin_file(&self, tenant: &str, file: PluginFile) -> Result<()> {
+        let tenant = tenant.to_owned();
+        self.write(Durability::Written, async move |db| {
+            sqlx::query(
+                "INSERT INTO plugin_files (tenant_id, name, stamp, digest, error, seen_at) VALUES ($1, $2, $3, $4, $5, $6)
+                 ON CONFLICT (tenant_id, name) DO UPDATE SET
+                 stamp = excluded.stamp, digest = excluded.digest, error = excluded.error, seen_at = excluded.seen_at",
+            )
+            .bind(&tenant)
+            .bind(&file.name)
+            .bind(&file.stamp)
+            .bind(&file.digest)
+            .bind(&file.error)
+            .bind(now_ms())
+            .execute(&mut *db)
+            .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Forgets a file that is gone.
+    pub async fn remove_plugin_file(&self, tenant: &str, name: &str) -> Result<()> {
+        let (tenant, name) = (tenant.to_owned(), name.to_owned());
+        self.write(Durability::Written, async move |db| {
+            sqlx::query("DELETE FROM plugin_files WHERE tenant_id = $1 AND name = $2")
+                .bind(&tenant)
+                .bind(&name)
+                .execute(&mut *db)
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+async fn add_version(db: &mut SqliteConnection, new: &NewVersion) -> Result<i64> {
+    let description = new.spec.manifest.description.as_str();
+    put_agent(
+        db,
+        &new.tenant,
+        &new.agent,
+        description,
+        new.source,
+        &new.spec.overrides,
+    )
+    .await?;
+    let spec = serde_json::to_string(&new.spec)?;
+    let version = match equal_version(db, new, &spec).await? {
+        Some(version) => version,
+        None => insert_version(db, new, &spec).await?,
+    };
+    put_label(db, &new.tenant, &new.agent, PRODUCTION, version).await?;
+    subscribe(db, &new.tenant, &new.agent, &new.spec).await?;
+    Ok(version)
+}
+
+/// The current version, if it is the same as the one to be added.
+async fn equal_version(
+    db: &mut SqliteConnection,
+    new: &NewVersion,
+    spec: &str,
+) -> Result<Option<i64>> {
+    let row: Option<(i64,)> = sqlx::query_as(
+        "SELECT v.version FROM agent_versions v
+         JOIN agent_labels l ON l.tenant_id = v.tenant_id AND l.agent = v.agent AND l.version = v.version
+         WHERE v.tenant_id = $1 AND v.agent = $2 AND l.label = 'production' AND v.digest = $3 AND v.spec = $4",
+    )
+    .bind(&new.tenant)
+    .bind(&new.agent)
+    .bind(&new.digest)
+    .bind(spec)
+    .fetch_optional(&mut *db)
+    .await?;
+    Ok(row.map(|(version,)| version))
+}
+
+async fn insert_version(db: &mut SqliteConnection, new: &NewVersion, spec: &str) -> Result<i64> {
+    let (version,): (i64,) = sqlx::query_as(
+        "INSERT INTO agent_versions (tenant_id, agent, version, digest, spec, created_at)
+         SELECT $1, $2, coalesce(max(version), 0) + 1, $3, $4, $5 FROM agent_versions WHERE tenant_id = $1 AND agent = $2
+         RETURNING version",
+    )
+    .bind(&new.tenant)
+    .bind(&new.agent)
+    .bind(&new.digest)
+    .bind(spec)
+    .bind(now_ms())
+    .fetch_one(&mut *db)
+    .await?;
+    Ok(version)
+}
+
+async fn put_agent(
+    db: &mut SqliteConnection,
+    tenant: &str,
+    name: &str,
+    description: &str,
+    source: &str,
+    overrides: &Overrides,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO agents (tenant_id, name, description, status, source, overrides, created_at, updated_at)
+         VALUES ($1, $2, $3, 'enabled', $4, $5, $6, $6)
+         ON CONFLICT (tenant_id, name) DO UPDATE SET
+             description = excluded.description, status = 'enabled', reason = NULL,
+             source = excluded.source, overrides = excluded.overrides, updated_at = excluded.updated_at",
+    )
+    .bind(tenant)
+    .bind(name)
+    .bind(description)
+    .bind(source)
+    .bind(serde_json::to_string(overrides)?)
+    .bind(now_ms())
+    .execute(&mut *db)
+    .await?;
+    Ok(())
+}
+
+async fn put_label(
+    db: &mut SqliteConnection,
+    tenant: &str,
+    agent: &str,
+    label: &str,
+    version: i64,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO agent_labels (tenant_id, agent, label, version) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (tenant_id, agent, label) DO UPDATE SET version = excluded.version",
+    )
+    .bind(tenant)
+    .bind(agent)
+    .bind(label)
+    .bind(version)
+    .execute(&mut *db)
+    .await?;
+    Ok(())
+}
+
+async fn version_spec(
+    db: &mut SqliteConnection,
+    tenant: &str,
+    agent: &str,
+    version: i64,
+) -> Result<Option<VersionSpec>> {
+    let row: Option<(String,)> = sqlx::query_as(
+        "SELECT spec FROM agent_versions WHERE tenant_id = $1 AND agent = $2 AND version = $3",
+    )
+    .bind(tenant)
+    .bind(agent)
+    .bind(version)
+    .fetch_optional(&mut *db)
+    .await?;
+    row.map(|(spec,)| Ok(serde_json::from_str(&spec)?))
+        .transpose()
+}
+
+/// Makes the subscriptions those of the version that answers.
+async fn subscribe(
+    db: &mut SqliteConnection,
+    tenant: &str,
+    agent: &str,
+    spec: &VersionSpec,
+) -> Result<()> {
+    sqlx::query("DELETE FROM subscriptions WHERE tenant_id = $1 AND agent = $2")
+        .bind(tenant)
+        .bind(agent)
+        .execute(&mut *db)
+        .await?;
+    if !spec.exports.iter().any(|export| export == "subscriber") {
+        return Ok(());
+    }
+    for pattern in &spec.manifest.triggers.topics {
+        sqlx::query(
+            "INSERT INTO subscriptions (tenant_id, agent, pattern, wildcard) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        )
+        .bind(tenant)
+        .bind(agent)
+        .bind(pattern)
+        .bind(pattern.contains('*'))
+        .execute(&mut *db)
+        .await?;
+    }
+    Ok(())
+}
