@@ -1,0 +1,52 @@
+//! The event bus: publishing, and reading what was received.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::Result;
+pub use crate::bindings::imports::anchorhold::agent::events::{Event, Publication};
+use crate::window::events as host;
+
+/// Publishes `data` on `topic` and answers the id of the event.
+pub fn publish(topic: &str, data: &impl Serialize) -> Result<String> {
+    Publication::new(topic, data)?.publish()
+}
+
+impl Publication {
+    /// An event of ordinary priority, delivered at once.
+    pub fn new(topic: impl Into<String>, data: &impl Serialize) -> Result<Self> {
+        Ok(Self {
+            topic: topic.into(),
+            data_json: serde_json::to_string(data)?,
+            ordering_key: None,
+            correlation: None,
+            priority: None,
+            deliver_at_ms: None,
+            ttl_ms: None,
+        })
+    }
+
+    /// Events of one key arrive in order.
+    pub fn ordering_key(mut self, key: impl Into<String>) -> Self {
+        self.ordering_key = Some(key.into());
+        self
+    }
+
+    /// Passed on unchanged, to find what belongs together.
+    pub fn correlation(mut self, correlation: impl Into<String>) -> Self {
+        self.correlation = Some(correlation.into());
+        self
+    }
+
+    /// Stores the event for its subscribers and answers its id.
+    pub fn publish(&self) -> Result<String> {
+        host::publish(self)
+    }
+}
+
+impl Event {
+    /// The data as a type.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T> {
+        Ok(serde_json::from_str(&self.data_json)?)
+    }
+}

@@ -1,0 +1,306 @@
+//! The imports of the contract, answered by the host in memory. One module for each interface,
+//! with the signatures of the generated bindings.
+
+use super::with;
+use crate::{Error, ErrorKind, Result};
+
+pub(crate) mod config {
+    use super::with;
+
+    pub(crate) fn get(key: &str) -> Option<String> {
+        with(|host| host.config.get(key).map(ToString::to_string))
+    }
+
+    pub(crate) fn get_all() -> String {
+        with(|host| serde_json::json!(host.config).to_string())
+    }
+}
+
+pub(crate) mod log {
+    use super::with;
+    use crate::log::Level;
+
+    pub(crate) fn write(level: Level, message: &str, _fields: &[(String, String)]) {
+        with(|host| host.logs.push((level, message.into())));
+    }
+}
+
+pub(crate) mod events {
+    use super::{Result, with};
+    use crate::events::Publication;
+
+    pub(crate) fn publish(publication: &Publication) -> Result<String> {
+        with(|host| {
+            host.published.push(publication.clone());
+            Ok(format!("event-{}", host.published.len()))
+        })
+    }
+}
+
+pub(crate) mod http {
+    use super::{Error, Result, with};
+    use crate::http::{Request, Response};
+
+    pub(crate) fn send(request: &Request) -> Result<Response> {
+        let internet = with(|host| {
+            host.http_requests.push(request.clone());
+            host.internet.clone()
+        });
+        match internet {
+            Some(internet) => internet(request),
+            None => Err(Error::unavailable(
+                "the test gave no answer with `Host::http`",
+            )),
+        }
+    }
+}
+
+pub(crate) mod reply {
+    use super::{Result, with};
+    use crate::llm::{self, Generation, Response};
+    use crate::reply::Task;
+
+    pub(crate) fn send_text(text: &str) -> Result<()> {
+        with(|host| host.sent.push(text.into()));
+        Ok(())
+    }
+
+    pub(crate) fn forward(generation: Generation) -> Result<Response, llm::Error> {
+        let response = generation.response()?;
+        with(|host| host.sent.push(response.text()));
+        Ok(response)
+    }
+
+    pub(crate) fn progress(task: &Task) -> Result<()> {
+        with(|host| host.tasks.push(task.clone()));
+        Ok(())
+    }
+}
+
+pub(crate) mod state {
+    use super::{Error, ErrorKind, Result, with};
+    use crate::state::{Entry, Scope};
+
+    pub(crate) fn get(scope: Scope, key: &str) -> Result<Option<Entry>> {
+        with(|host| Ok(host.state.get(&(scope, key.into())).cloned()))
+    }
+
+    /// The host in memory has no clock, so nothing expires in it.
+    pub(crate) fn set(
+        scope: Scope,
+        key: &str,
+        value: &[u8],
+        expires_at_ms: Option<u64>,
+    ) -> Result<String> {
+        with(|host| {
+            host.writes += 1;
+            let revision = host.writes.to_string();
+            let entry = Entry {
+                value: value.into(),
+                revision: revision.clone(),
+                expires_at_ms,
+            };
+            host.state.insert((scope, key.into()), entry);
+            Ok(revision)
+        })
+    }
+
+    pub(crate) fn compare_and_set(
+        scope: Scope,
+        key: &str,
+        expected: Option<&str>,
+        value: &[u8],
+        ttl_ms: Option<u64>,
+    ) -> Result<String> {
+        let current = get(scope, key)?.map(|entry| entry.revision);
+        if current.as_deref() != expected {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!("`{key}` has changed"),
+            ));
+        }
+        set(scope, key, value, ttl_ms)
+    }
+
+    pub(crate) fn remove(scope: Scope, key: &str) -> Result<bool> {
+        with(|host| Ok(host.state.remove(&(scope, key.into())).is_some()))
+    }
+
+    pub(crate) fn list_keys(
+        scope: Scope,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<String>> {
+        let wanted = |key: &&String| key.starts_with(prefix) && Some(key.as_str()) > after;
+        with(|host| {
+            let of_scope = host.state.keys().filter(|(owner, _)| *owner == scope);
+            let keys = of_scope.map(|(_, key)| key).filter(wanted);
+            Ok(keys.take(limit as usize).cloned().collect())
+        })
+    }
+}
+
+pub(crate) mod llm {
+    use std::cell::Cell;
+
+    use super::with;
+    use crate::llm::{
+        CallStart, ContentPart, Delta, EmbedRequest, EmbedResponse, Error, ErrorKind, ModelInfo,
+        Request, Response, StreamEvent,
+    };
+
+    pub(crate) fn generate(request: &Request) -> Result<Response, Error> {
+        let (answer, model) = with(|host| {
+            host.requests.push(request.clone());
+            (host.answers.pop_front(), host.model.clone())
+        });
+        match (answer, model) {
+            (Some(answer), _) => answer,
+            (None, Some(model)) => model(request),
+            (None, None) => Err(Error::new(
+                ErrorKind::ModelNotFound,
+                "the test has no answer left: give one with `Host::answer` or `Host::model`",
+            )),
+        }
+    }
+
+    pub(crate) fn start(request: &Request) -> Result<Generation, Error> {
+        let response = generate(request)?;
+        Ok(Generation {
+            response,
+            read: Cell::new(0),
+        })
+    }
+
+    pub(crate) fn wait_any(_generations: &[&Generation]) -> u32 {
+        0
+    }
+
+    /// One axis, the length of the text: enough to tell vectors apart.
+    pub(crate) fn embed(request: &EmbedRequest) -> Result<EmbedResponse, Error> {
+        Ok(EmbedResponse {
+            vectors: request
+                .input
+                .iter()
+                .map(|text| vec![text.len() as f32])
+                .collect(),
+            model: "testing".into(),
+            usage: super::super::usage(),
+        })
+    }
+
+    pub(crate) fn list_models() -> Vec<ModelInfo> {
+        let [alias, provider, model] = ["default", "testing", "testing"].map(String::from);
+        vec![ModelInfo {
+            alias,
+            provider,
+            model,
+        }]
+    }
+
+    /// An answer that is being made: here it is there from the start.
+    #[derive(Debug)]
+    pub struct Generation {
+        response: Response,
+        read: Cell<usize>,
+    }
+
+    impl Generation {
+        /// The next `max` events; none means the end.
+        pub fn next(&self, max: u32) -> Result<Vec<StreamEvent>, Error> {
+            let events = events(&self.response);
+            let batch: Vec<_> = events
+                .into_iter()
+                .skip(self.read.get())
+                .take(max as usize)
+                .collect();
+            self.read.set(self.read.get() + batch.len());
+            Ok(batch)
+        }
+
+        /// The whole response.
+        pub fn finish(which: Self) -> Result<Response, Error> {
+            Ok(which.response)
+        }
+
+        /// Stops it; what came so far stays.
+        pub fn cancel(&self) {
+            self.read.set(usize::MAX);
+        }
+    }
+
+    fn events(response: &Response) -> Vec<StreamEvent> {
+        let parts = response.content.iter().zip(0_u32..);
+        let mut events: Vec<_> = parts
+            .flat_map(|(part, index)| part_events(part, index))
+            .collect();
+        events.push(StreamEvent::Usage(response.usage));
+        events
+    }
+
+    fn part_events(part: &ContentPart, index: u32) -> Vec<StreamEvent> {
+        match part {
+            ContentPart::Text(text) => text
+                .split_inclusive(' ')
+                .map(|piece| {
+                    StreamEvent::Text(Delta {
+                        index,
+                        text: piece.into(),
+                    })
+                })
+                .collect(),
+            ContentPart::ToolCall(call) => {
+                let (id, name) = (call.id.clone(), call.name.clone());
+                let text = call.arguments_json.clone();
+                vec![
+                    StreamEvent::ToolCallStart(CallStart { index, id, name }),
+                    StreamEvent::ToolCallArguments(Delta { index, text }),
+                    StreamEvent::ToolCallEnd(index),
+                ]
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+#[cfg(feature = "testing")]
+pub(crate) mod database {
+    use super::{Result, with};
+    use crate::database::{Outcome, RowSet, Statement, Value};
+
+    pub(crate) fn query(sql: &str, params: &[Value]) -> Result<RowSet> {
+        with(|host| host.database.query(sql, params))
+    }
+
+    pub(crate) fn execute(sql: &str, params: &[Value]) -> Result<Outcome> {
+        with(|host| host.database.execute(sql, params))
+    }
+
+    pub(crate) fn batch(statements: &[Statement]) -> Result<Vec<Outcome>> {
+        with(|host| host.database.batch(statements))
+    }
+}
+
+#[cfg(not(feature = "testing"))]
+pub(crate) mod database {
+    use super::{Error, ErrorKind, Result};
+    use crate::database::{Outcome, RowSet, Statement, Value};
+
+    fn absent<T>() -> Result<T> {
+        let advice = "switch on the feature `testing` of anchorhold-agent in dev-dependencies";
+        Err(Error::new(ErrorKind::Unavailable, advice))
+    }
+
+    pub(crate) fn query(_sql: &str, _params: &[Value]) -> Result<RowSet> {
+        absent()
+    }
+
+    pub(crate) fn execute(_sql: &str, _params: &[Value]) -> Result<Outcome> {
+        absent()
+    }
+
+    pub(crate) fn batch(_statements: &[Statement]) -> Result<Vec<Outcome>> {
+        absent()
+    }
+}
