@@ -1,0 +1,106 @@
+//! Calls of tools that the client brought along end a turn; their results come with the next
+//! message. Models want to see the call before its result, so it is kept until then.
+
+use anchorhold_agent::llm::{ContentPart, PromptMessage, Response, Role, ToolAnswer, ToolOutput};
+use anchorhold_agent::state::{self, Scope};
+use anchorhold_agent::{Message, Result, ToolCall, ToolResult};
+use serde::{Deserialize, Serialize};
+
+/// The key of what waits, in the state of a conversation.
+const PENDING: &str = "pending-calls";
+
+/// One call, and its answer if it was the agent's own tool.
+#[derive(Deserialize, Serialize)]
+struct Pending {
+    id: String,
+    name: String,
+    arguments: String,
+    answer: Option<String>,
+}
+
+/// Keeps the calls of a response, and the `answers` that are there already.
+pub(crate) fn suspend(response: &Response, answers: &[ToolAnswer]) -> Result<()> {
+    let pending: Vec<_> = response
+        .tool_calls()
+        .into_iter()
+        .map(|call| Pending {
+            answer: answers
+                .iter()
+                .find(|answer| answer.call_id == call.id)
+                .map(text),
+            id: call.id,
+            name: call.name,
+            arguments: call.arguments_json,
+        })
+        .collect();
+    state::set(Scope::Conversation, PENDING, &pending)?;
+    Ok(())
+}
+
+/// The calls that waited and their results, as the model wants to see them; nothing if the
+/// message brings no results.
+pub(crate) fn resume(message: &Message) -> Result<Vec<PromptMessage>> {
+    if message.client_tool_results.is_empty() {
+        return Ok(Vec::new());
+    }
+    let waited: Vec<Pending> = state::get(Scope::Conversation, PENDING)?.unwrap_or_default();
+    if waited.is_empty() {
+        return Ok(vec![unasked(&message.client_tool_results)]);
+    }
+    state::remove(Scope::Conversation, PENDING)?;
+    let results = waited
+        .iter()
+        .map(|call| result(call, &message.client_tool_results))
+        .collect();
+    let calls = waited
+        .iter()
+        .map(|call| ContentPart::ToolCall(call.to_call()))
+        .collect();
+    Ok(vec![
+        PromptMessage {
+            role: Role::Assistant,
+            content: calls,
+            cache: None,
+        },
+        PromptMessage {
+            role: Role::Tool,
+            content: results,
+            cache: None,
+        },
+    ])
+}
+
+impl Pending {
+    fn to_call(&self) -> ToolCall {
+        ToolCall {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            arguments_json: self.arguments.clone(),
+        }
+    }
+}
+
+/// Results of calls that nobody knows of: the model reads them as what the person says.
+fn unasked(results: &[ToolResult]) -> PromptMessage {
+    let texts: Vec<_> = results.iter().map(|result| result.text.as_str()).collect();
+    PromptMessage::text(Role::User, texts.join("\n"))
+}
+
+/// Every call needs a result: a client that leaves one out is told on to the model.
+fn result(call: &Pending, of_client: &[ToolResult]) -> ContentPart {
+    let brought = of_client.iter().find(|result| result.call_id == call.id);
+    ContentPart::ToolResult(match (&call.answer, brought) {
+        (Some(answer), _) => ToolAnswer::text(&call.id, answer),
+        (None, Some(result)) if result.is_error => ToolAnswer::error(&call.id, &result.text),
+        (None, Some(result)) => ToolAnswer::text(&call.id, &result.text),
+        (None, None) => ToolAnswer::error(&call.id, "the client gave no result"),
+    })
+}
+
+fn text(answer: &ToolAnswer) -> String {
+    let text = |output: &ToolOutput| match output {
+        ToolOutput::Text(text) | ToolOutput::Json(text) => text.clone(),
+        ToolOutput::Media(_) => String::new(),
+    };
+    answer.output.iter().map(text).collect()
+}
