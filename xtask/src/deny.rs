@@ -21,7 +21,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     step::step("bans, licences and sources", || {
         let mut check = Command::new(&binary);
         check
-            .args(["check", "bans", "licenses", "sources"])
+            .args([
+                "check",
+                "--hide-inclusion-graph",
+                "bans",
+                "licenses",
+                "sources",
+            ])
             .current_dir(&workspace.root);
         step::run(&mut check)
     })?;
