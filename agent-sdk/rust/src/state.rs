@@ -43,7 +43,18 @@ pub fn compare_and_set(
     expected: Option<&str>,
     value: &impl Serialize,
 ) -> Result<String> {
-    host::compare_and_set(scope, key, expected, &serde_json::to_vec(value)?, None)
+    compare_and_set_bytes(scope, key, expected, &serde_json::to_vec(value)?, None)
+}
+
+/// As [`compare_and_set`], with bytes as they are.
+pub fn compare_and_set_bytes(
+    scope: Scope,
+    key: &str,
+    expected: Option<&str>,
+    value: &[u8],
+    ttl_ms: Option<u64>,
+) -> Result<String> {
+    host::compare_and_set(scope, key, expected, value, ttl_ms)
 }
 
 /// Reads, changes and stores a value so that no change of another turn is lost. `change` may run

@@ -22,7 +22,7 @@ use crate::{Author, Message, PastMessage, Result, Speaker, ToolCall, http, web};
 mod database;
 pub(crate) mod window;
 
-type Model = Rc<dyn Fn(&llm::Request) -> Result<llm::Response, llm::Error>>;
+type Model = Rc<dyn Fn(&llm::Request) -> llm::Response>;
 type Internet = Rc<dyn Fn(&http::Request) -> Result<http::Response>>;
 
 thread_local! {
@@ -101,10 +101,7 @@ impl Host {
     }
 
     /// Makes the model answer by a function, once the answers in order are used up.
-    pub fn model(
-        self,
-        model: impl Fn(&llm::Request) -> Result<llm::Response, llm::Error> + 'static,
-    ) -> Self {
+    pub fn model(self, model: impl Fn(&llm::Request) -> llm::Response + 'static) -> Self {
         self.set(|inner| inner.model = Some(Rc::new(model)))
     }
 

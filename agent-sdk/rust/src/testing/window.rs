@@ -157,7 +157,7 @@ pub(crate) mod llm {
         });
         match (answer, model) {
             (Some(answer), _) => answer,
-            (None, Some(model)) => model(request),
+            (None, Some(model)) => Ok(model(request)),
             (None, None) => Err(Error::new(
                 ErrorKind::ModelNotFound,
                 "the test has no answer left: give one with `Host::answer` or `Host::model`",

@@ -1,0 +1,92 @@
+//! Reading commands and showing what was seen, as text and JSON.
+
+use std::fmt::Debug;
+
+use anchorhold_agent::serde_json::{Value, json};
+use anchorhold_agent::{Error, ErrorKind, Event, Message};
+
+/// The first word and the rest.
+pub(crate) fn split(text: &str) -> (&str, &str) {
+    text.split_once(' ').unwrap_or((text, ""))
+}
+
+/// The texts of a list.
+pub(crate) fn texts(list: &str) -> Vec<String> {
+    list.split(";;").map(String::from).collect()
+}
+
+pub(crate) fn refusal(kind: impl Debug, message: &str) -> String {
+    format!("error {}: {message}", name(kind))
+}
+
+/// The name of a case as the contract writes it: `ErrorKind::InvalidInput` is `invalid-input`.
+pub(crate) fn name(case: impl Debug) -> String {
+    let debug = format!("{case:?}");
+    let mut name = String::new();
+    for letter in debug.rsplit("::").next().unwrap_or(&debug).chars() {
+        if letter.is_uppercase() && !name.is_empty() {
+            name.push('-');
+        }
+        name.extend(letter.to_lowercase());
+    }
+    name
+}
+
+/// The error that `KIND MESSAGE` asks for.
+pub(crate) fn error_named(text: &str) -> Error {
+    let (kind, message) = split(text);
+    let kinds = [
+        ErrorKind::InvalidInput,
+        ErrorKind::Denied,
+        ErrorKind::NotFound,
+        ErrorKind::Conflict,
+        ErrorKind::LimitExceeded,
+        ErrorKind::BudgetExceeded,
+        ErrorKind::Unavailable,
+        ErrorKind::TimedOut,
+        ErrorKind::Cancelled,
+    ];
+    let found = kinds.into_iter().find(|known| name(known) == kind);
+    Error::new(found.unwrap_or(ErrorKind::Internal), message)
+}
+
+pub(crate) fn message(message: &Message) -> String {
+    json!({
+        "id": message.id,
+        "conversation": message.conversation,
+        "channel": message.channel,
+        "author": {"id": message.author.id, "name": message.author.name},
+        "text": message.text,
+        "at_ms": message.at_ms,
+        "attachments": message.attachments.iter().map(|it| &it.name).collect::<Vec<_>>(),
+        "history": message.history.len(),
+        "client_tools": message.client_tools.iter().map(|it| &it.name).collect::<Vec<_>>(),
+        "context": message.context_json,
+    })
+    .to_string()
+}
+
+pub(crate) fn history(message: &Message) -> String {
+    let texts: Vec<_> = message
+        .history
+        .iter()
+        .map(|past| past.text.as_str())
+        .collect();
+    texts.join("|")
+}
+
+pub(crate) fn event(event: &Event, data: &Value) -> Value {
+    json!({
+        "id": event.id,
+        "topic": event.topic,
+        "source": event.source,
+        "data": data,
+        "ordering_key": event.ordering_key,
+        "correlation": event.correlation,
+        "attempt": event.attempt,
+    })
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
