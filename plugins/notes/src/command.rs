@@ -23,7 +23,7 @@ pub(crate) fn parse(text: &str) -> Command<'_> {
             tag: tags(rest).into_iter().next(),
         },
         "find" if !rest.is_empty() => Command::Find {
-            words: rest.split_whitespace().collect(),
+            words: words(rest)
         },
         "done" => number(rest).map_or(Command::Help, |number| Command::Done { number }),
         _ => Command::Help,
