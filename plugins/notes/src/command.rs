@@ -22,9 +22,7 @@ pub(crate) fn parse(text: &str) -> Command<'_> {
         "list" => Command::List {
             tag: tags(rest).into_iter().next(),
         },
-        "find" if !rest.is_empty() => Command::Find {
-            words: words(rest)
-        },
+        "find" if !rest.is_empty() => Command::Find { words: words(rest) },
         "done" => number(rest).map_or(Command::Help, |number| Command::Done { number }),
         _ => Command::Help,
     }
