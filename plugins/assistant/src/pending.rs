@@ -83,6 +83,16 @@ fn take() -> Result<Vec<Pending>> {
     Ok(waited)
 }
 
+impl Pending {
+    fn to_call(&self) -> ToolCall {
+        ToolCall {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            arguments_json: self.arguments.clone(),
+        }
+    }
+}
+
 /// Results of calls that nobody knows of: the model reads them as what the person says.
 fn unasked(results: &[ToolResult]) -> PromptMessage {
     let texts: Vec<_> = results.iter().map(|result| result.text.as_str()).collect();
