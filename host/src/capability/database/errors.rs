@@ -46,11 +46,13 @@ pub(super) fn of(watch: &Watch, error: rusqlite::Error) -> Error {
 }
 
 fn of_code(watch: &Watch, error: ffi::Error, message: String) -> Error {
+    // For a function, SQLite gives the general code instead of that of a denial.
+    if let Some(sentence) = watch.take_refusal() {
+        return new(ErrorKind::Denied, sentence);
+    }
     match error.code {
         ErrorCode::OperationInterrupted => stopped(watch.take_stop()),
-        ErrorCode::AuthorizationForStatementDenied => {
-            new(ErrorKind::Denied, watch.take_refusal().unwrap_or(message))
-        }
+        ErrorCode::AuthorizationForStatementDenied => new(ErrorKind::Denied, message),
         ErrorCode::ConstraintViolation => new(ErrorKind::Conflict, message),
         ErrorCode::DiskFull => {
             limit("the database is full: delete rows, or raise `[limits.database] max_bytes`")

@@ -69,6 +69,8 @@ const READ: [&str; 8] = [
     "data_version",
 ];
 
+const TEMPORARY: &str = "temporary objects would end with the connection, which is not the agent's: use an ordinary table or WITH";
+
 /// Has SQLite ask for every action of the guest's statements. The host's own
 /// statements are not asked for.
 pub(super) fn install(connection: &Connection, watch: &Arc<Watch>) -> rusqlite::Result<()> {
@@ -89,7 +91,8 @@ fn decide(context: &AuthContext<'_>, watch: &Watch) -> Authorization {
     {
         return Authorization::Ignore;
     }
-    match refusal(&context.action) {
+    let refusal = of_schema(context).or_else(|| refusal(&context.action));
+    match refusal {
         None => Authorization::Allow,
         Some(sentence) => {
             watch.refuse(sentence);
@@ -148,6 +151,21 @@ fn refusal(action: &AuthAction<'_>) -> Option<String> {
     }
 }
 
+/// `CREATE TABLE temp.x` is reported like a table that stays.
+fn of_schema(context: &AuthContext<'_>) -> Option<String> {
+    use AuthAction::*;
+    let creates = matches!(
+        context.action,
+        CreateTable { .. }
+            | CreateView { .. }
+            | CreateIndex { .. }
+            | CreateTrigger { .. }
+            | CreateVtable { .. }
+    );
+    let temporary = context.database_name == Some("temp");
+    (creates && temporary).then(|| TEMPORARY.to_owned())
+}
+
 /// What no agent may do, whatever the names.
 fn never(action: &AuthAction<'_>) -> &'static str {
     use AuthAction::*;
@@ -165,9 +183,7 @@ fn never(action: &AuthAction<'_>) -> &'static str {
         | DropTempTable { .. }
         | DropTempIndex { .. }
         | DropTempTrigger { .. }
-        | DropTempView { .. } => {
-            "temporary objects would end with the connection, which is not the agent's: use an ordinary table or WITH"
-        }
+        | DropTempView { .. } => TEMPORARY,
         _ => "this statement is not available to agents",
     }
 }

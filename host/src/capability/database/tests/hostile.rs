@@ -14,8 +14,8 @@ const REFUSED: &[(&str, ErrorKind, &str)] = {
             "one database",
         ),
         ("DETACH main", Denied, "one database"),
-        ("VACUUM", Denied, "VACUUM"),
-        ("VACUUM INTO '/tmp/x.db'", Denied, "VACUUM"),
+        ("VACUUM", InvalidInput, "VACUUM"),
+        ("VACUUM INTO '/tmp/x.db'", InvalidInput, "VACUUM"),
         (
             "PRAGMA journal_mode = DELETE",
             Denied,
@@ -49,6 +49,12 @@ const REFUSED: &[(&str, ErrorKind, &str)] = {
         ("RELEASE s", Denied, "`batch`"),
         ("CREATE TEMP TABLE x (y)", Denied, "temporary"),
         ("CREATE TABLE temp.x (y)", Denied, "temporary"),
+        ("CREATE VIEW temp.x AS SELECT 1", Denied, "temporary"),
+        (
+            "CREATE VIRTUAL TABLE temp.x USING fts5 (y)",
+            Denied,
+            "temporary",
+        ),
         (
             "CREATE TEMP TABLE anchorhold_applied (y)",
             Denied,
@@ -235,7 +241,7 @@ async fn what_writes_is_refused_and_changes_nothing() {
         .await
         .unwrap();
     for (sql, kind, part) in REFUSED {
-        let error = agent.execute(sql, &[]).await.unwrap_err();
+        let error = agent.execute(sql, &[]).await.expect_err(sql);
         assert_eq!(error.kind, *kind, "{sql}: {}", error.message);
         assert!(error.message.contains(part), "{sql}: {}", error.message);
         assert!(!error.message.contains("databases"), "{}", error.message);
@@ -281,6 +287,8 @@ async fn what_reads_is_refused_by_query_too() {
         "BEGIN",
         "ATTACH ':memory:' AS x",
         "SELECT 1; SELECT 2",
+        "VACUUM",
+        "VACUUM INTO '/tmp/anchorhold-vacuum-test.db'",
     ];
     for sql in refused {
         let error = agent.query(sql, &[]).await.expect_err(sql);

@@ -113,7 +113,10 @@ async fn malformed_numbers_are_refused() {
         Value::BigInteger("9223372036854775808".into()),
         Value::Real(f64::NAN),
     ] {
-        let error = agent.query("SELECT ?", &[value.clone()]).await.unwrap_err();
+        let error = agent
+            .query("SELECT ?", std::slice::from_ref(&value))
+            .await
+            .unwrap_err();
         assert_eq!(error.kind, ErrorKind::InvalidInput, "{value:?}");
     }
     for (digits, answer) in [
