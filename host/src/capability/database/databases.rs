@@ -15,7 +15,7 @@ use super::statement::Session;
 use super::watch::{Cancelled, Watch};
 use crate::config::DatabaseLimits;
 use crate::runtime::bindings::database::{Outcome, RowSet, Statement, Value};
-use crate::runtime::bindings::types::{Error, ErrorKind};
+use crate::runtime::bindings::types::Error;
 
 /// Statements that run at the same time, in all databases together.
 const RUNNING: usize = 32;
@@ -108,6 +108,25 @@ impl Databases {
             applied::apply(session, &call, &statements)
         })
         .await
+    }
+
+    /// Syncs to disk what was written. Commits survive the end of the process
+    /// as they are; after this they survive the end of the machine too.
+    ///
+    /// # Errors
+    ///
+    /// `unavailable` if the disk fails.
+    pub async fn sync(&self, of: &Owner) -> Result<(), Error> {
+        let mut log = self.path(of).into_os_string();
+        log.push("-wal");
+        tokio::task::spawn_blocking(move || match std::fs::File::open(log) {
+            Ok(log) => log.sync_data().map_err(errors::unreachable),
+            // The last connection moved it into the database, and synced.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(errors::unreachable(error)),
+        })
+        .await
+        .map_err(internal)?
     }
 
     /// Databases that are open, or about to be.
@@ -203,13 +222,7 @@ fn on_thread<T>(
 
 fn open_file(path: &Path) -> Result<Open, Error> {
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| {
-            tracing::error!(%error, "cannot make the folder of an agent's database");
-            errors::new(
-                ErrorKind::Unavailable,
-                "the database is not available at the moment",
-            )
-        })?;
+        std::fs::create_dir_all(folder).map_err(errors::unreachable)?;
     }
     Open::at(path).map_err(|error| errors::of(&Watch::default(), error))
 }

@@ -62,7 +62,7 @@ fn of_code(watch: &Watch, error: ffi::Error, message: String) -> Error {
         ErrorCode::DatabaseBusy
         | ErrorCode::DatabaseLocked
         | ErrorCode::CannotOpen
-        | ErrorCode::SystemIoFailure => unavailable(error, &message),
+        | ErrorCode::SystemIoFailure => unreachable(format!("{error}: {message}")),
         ErrorCode::Unknown
         | ErrorCode::TypeMismatch
         | ErrorCode::ReadOnly
@@ -72,8 +72,9 @@ fn of_code(watch: &Watch, error: ffi::Error, message: String) -> Error {
     }
 }
 
-fn unavailable(code: ffi::Error, message: &str) -> Error {
-    error!(error = %code, message, "an agent's database is not available");
+/// The disk, or another process, is in the way.
+pub(super) fn unreachable(cause: impl std::fmt::Display) -> Error {
+    error!(error = %cause, "an agent's database is not available");
     new(
         ErrorKind::Unavailable,
         "the database is not available at the moment",

@@ -46,9 +46,10 @@ const LIMITS: [(Limit, i32); 12] = [
     (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
 ];
 
-/// The log is written, but not synced, at each commit: whether a call happened
-/// is decided by the turn's journal, and `anchorhold_applied` agrees with the
-/// rows whatever a power cut leaves, because both are in one transaction.
+/// The log is written, but not synced, at each commit: that survives kill -9,
+/// and `anchorhold_applied` agrees with the rows whatever a power cut leaves,
+/// because both are in one transaction. `Databases::sync` is for the moments at
+/// which the turn's journal is synced as well.
 /// Temporary data stays in memory, where the watch counts it.
 const SETTINGS: &str = "
     PRAGMA journal_mode = WAL;

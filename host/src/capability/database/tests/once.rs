@@ -99,3 +99,11 @@ async fn a_commit_that_fails_leaves_nothing() {
         .await
         .unwrap();
 }
+
+#[tokio::test]
+async fn syncing_works_whether_there_is_a_log_or_not() {
+    let agent = Agent::new();
+    agent.databases.sync(&agent.owner).await.unwrap();
+    agent.execute("CREATE TABLE t (x)", &[]).await.unwrap();
+    agent.databases.sync(&agent.owner).await.unwrap();
+}
