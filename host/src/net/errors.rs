@@ -48,10 +48,8 @@ pub(super) fn not_public(host: &str) -> Error {
 
 /// Why the client got no response.
 pub(super) fn of(host: &str, error: &reqwest::Error) -> Error {
-    debug!(
-        error = error as &dyn std::error::Error,
-        host, "an outbound request failed"
-    );
+    // Only what is behind the error: its own text has the URL.
+    debug!(host, cause = ?error.source(), "an outbound request failed");
     if is_not_public(error) {
         not_public(host)
     } else if error.is_timeout() {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use memchr::memmem;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::errors::denied;
+use super::errors::{denied, limit};
 use super::target::{Target, matches_pattern};
 use crate::config::Secret;
 use crate::runtime::bindings::types::Error;
@@ -16,6 +16,9 @@ const CLOSE: &[u8] = b"}}";
 
 /// The longest name of a secret; what is longer is not a placeholder.
 const NAME_BYTES: usize = 64;
+
+/// By how much placeholders may make a header or a body grow.
+const GROWTH_BYTES: usize = 256 << 10;
 
 /// Who may use a secret: `Err` is the sentence that the agent is told.
 pub(super) type Allowed<'a> = &'a (dyn Fn(&str) -> Result<(), String> + Sync);
@@ -52,6 +55,9 @@ impl Vault {
             let value = self.value(name, target, allowed)?;
             filled.extend_from_slice(value.expose_secret().as_bytes());
             used.insert(name.to_owned());
+            if filled.len() > text.len().saturating_add(GROWTH_BYTES) {
+                return Err(limit("the request has too many secrets in it"));
+            }
             rest = after;
         }
         filled.extend_from_slice(rest);
