@@ -26,9 +26,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 
-pub use agents::{
-    AgentRow, AgentVersion, NewVersion, Origin, Overrides, VersionRow, VersionSpec,
-};
+pub use agents::{AgentRow, AgentVersion, NewVersion, Origin, Overrides, VersionRow, VersionSpec};
 pub use components::ComponentRow;
 pub use conversations::StoredMessage;
 pub use events::{Delivery, NewEvent, StoredEvent};

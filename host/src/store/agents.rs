@@ -259,7 +259,6 @@ impl Store {
         })
         .await
     }
-
 }
 
 async fn add_version(db: &mut SqliteConnection, new: &NewVersion) -> Result<i64> {
