@@ -5,10 +5,12 @@
 //! resource, its statements beside the functions that use them.
 
 mod agents;
+mod components;
 mod conversations;
 mod events;
 mod journal;
 mod lock;
+mod plugin_files;
 mod state;
 mod tokens;
 mod turns;
@@ -24,10 +26,12 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 
-pub use agents::{AgentRow, AgentVersion, ComponentRow, NewVersion, Overrides, PluginFile};
+pub use agents::{AgentRow, AgentVersion, NewVersion, Origin, Overrides, VersionRow, VersionSpec};
+pub use components::ComponentRow;
 pub use conversations::StoredMessage;
 pub use events::{Delivery, NewEvent, StoredEvent};
 pub use journal::{JournalEntry, JournalStatus, LogLine};
+pub use plugin_files::PluginFile;
 pub use state::StateScope;
 pub use tokens::{Scope, TokenRow};
 pub use turns::{Accepted, NewTurn, TurnFilter, TurnKind, TurnRow, TurnStatus};

@@ -4,6 +4,7 @@
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::grants::{check_host, check_name};
 use crate::config::LimitsPatch;
 
 /// What a component says of itself and wants.
@@ -33,11 +34,12 @@ pub struct Wants {
     pub state: Option<String>,
     pub events: Option<String>,
     pub http: Option<String>,
-    /// Model aliases; `default` when it wants `llm` and names none.
+    /// Model aliases, `*` for any; `default` when it wants `llm` and names none.
     pub models: Vec<String>,
-    /// Topics it publishes to; `*` is one word, `**` the rest.
+    /// Topics it publishes to; `*` is one word, `**` the rest. Any when it wants
+    /// `events` and names none.
     pub topics: Vec<String>,
-    /// Hosts it sends requests to; `*.example.com` is any below.
+    /// Hosts it sends requests to; `*.example.com` is any below, `*` any.
     pub hosts: Vec<String>,
     /// Secrets it uses by placeholder.
     pub secrets: Vec<String>,
@@ -61,7 +63,7 @@ pub struct ChatTrigger {
 }
 
 /// The most bytes of a manifest.
-pub const MAX_MANIFEST_BYTES: usize = 64 << 10;
+pub(super) const MAX_MANIFEST_BYTES: usize = 64 << 10;
 
 /// The most earlier messages that come with a message.
 const MAX_HISTORY: u32 = 1_000;
@@ -98,7 +100,7 @@ impl Manifest {
         for pattern in self.wants.topics.iter().chain(&self.triggers.topics) {
             crate::events::check_pattern(pattern)?;
         }
-        Ok(())
+        self.wants.check()
     }
 
     /// The model aliases it wants.
@@ -111,12 +113,42 @@ impl Manifest {
     }
 }
 
+impl Wants {
+    fn check(&self) -> Result<()> {
+        for host in &self.hosts {
+            check_host(host)?;
+        }
+        for name in self.models.iter().chain(&self.secrets) {
+            check_name(name)?;
+        }
+        // A list alone would want nothing, which is never what its author meant.
+        for (capability, list, has_reason, has_list) in [
+            ("llm", "models", self.llm.is_some(), !self.models.is_empty()),
+            (
+                "events",
+                "topics",
+                self.events.is_some(),
+                !self.topics.is_empty(),
+            ),
+            ("http", "hosts", self.http.is_some(), !self.hosts.is_empty()),
+        ] {
+            if has_list && !has_reason {
+                bail!("[wants] has {list} but not {capability}: add {capability} = \"why\"");
+            }
+        }
+        if self.http.is_some() && self.hosts.is_empty() {
+            bail!("[wants] has http but no hosts: add hosts = [\"api.example.com\"]");
+        }
+        Ok(())
+    }
+}
+
 /// Checks an agent's name: 1 to 64 of `a-z`, `0-9`, `-`, beginning with a letter.
 ///
 /// # Errors
 ///
 /// If it is anything else.
-pub fn check_agent_name(name: &str) -> Result<()> {
+pub(super) fn check_agent_name(name: &str) -> Result<()> {
     let fits = name.len() <= 64
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && name
@@ -170,6 +202,13 @@ mod tests {
             ("[triggers]\nchat = { history = 5000 }", "at most 1000"),
             ("[wants]\ntopics = ['Note Added']", "Note Added"),
             ("[limits]\nfuel = -1", "fuel"),
+            ("[wants]\nmodels = ['fast']", "add llm"),
+            ("[wants]\nhttp = 'x'", "no hosts"),
+            (
+                "[wants]\nhttp = 'x'\nhosts = ['https://a.b']",
+                "is not a host",
+            ),
+            ("[wants]\nsecrets = ['a b']", "is not a name"),
         ] {
             let error = format!("{:#}", Manifest::parse(text).unwrap_err());
             assert!(error.contains(part), "{text}: {error}");

@@ -1,5 +1,4 @@
-//! Components, agents, their versions and labels, and what the plugins folder
-//! held.
+//! Agents, their versions and labels.
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -28,25 +27,13 @@ pub struct Overrides {
     pub config: serde_json::Map<String, serde_json::Value>,
 }
 
-/// A component that was checked and stored.
-#[derive(Debug, Clone, FromRow)]
-pub struct ComponentRow {
-    pub digest: String,
-    pub size_bytes: i64,
-    pub contract: String,
-    /// Names of exported interfaces, separated by spaces.
-    pub exports: String,
-    /// JSON.
-    pub manifest: String,
-    pub created_at: i64,
-}
-
 /// An agent as listed.
 #[derive(Debug, Clone, FromRow)]
 pub struct AgentRow {
     pub name: String,
     pub description: String,
     pub status: String,
+    /// What is wrong with its file in the plugins folder, or why it is disabled.
     pub reason: Option<String>,
     pub source: String,
     /// JSON.
@@ -64,6 +51,17 @@ pub struct AgentVersion {
     pub version: i64,
     pub digest: String,
     pub spec: VersionSpec,
+    /// The operator's grants as they are now: they are no part of a version, so
+    /// that rolling back brings back no grant that was taken away.
+    pub granted: Option<Vec<String>>,
+}
+
+/// A version as listed.
+#[derive(Debug, Clone, PartialEq, FromRow, Serialize, utoipa::ToSchema)]
+pub struct VersionRow {
+    pub version: i64,
+    pub digest: String,
+    pub created_at: i64,
 }
 
 /// What a version is made of besides the component.
@@ -74,98 +72,46 @@ pub struct VersionSpec {
     pub overrides: Overrides,
 }
 
+/// Who adds a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A file in the plugins folder; the agent is enabled.
+    Folder,
+    /// The API, with a component; the agent is enabled.
+    Api,
+    /// The operator's settings for an agent that there is: its source and its
+    /// status stay.
+    Settings,
+}
+
 /// A version to add.
 #[derive(Debug, Clone)]
 pub struct NewVersion {
     pub tenant: String,
     pub agent: String,
-    /// `folder` or `api`.
-    pub source: &'static str,
+    pub origin: Origin,
     pub digest: String,
     pub spec: VersionSpec,
 }
 
-/// What was last seen of a file in the plugins folder.
-#[derive(Debug, Clone, PartialEq, FromRow)]
-pub struct PluginFile {
-    /// The agent's name: the file's name without `.wasm`.
-    pub name: String,
-    /// Size and time of the files, to see that they changed.
-    pub stamp: String,
-    pub digest: Option<String>,
-    pub error: Option<String>,
-}
-
-const AGENT_COLUMNS: &str = "a.name, a.description, a.status, a.reason, a.source, a.overrides,
+const AGENT_COLUMNS: &str = "a.name, a.description, a.status, coalesce(p.error, a.reason) AS reason, a.source, a.overrides,
     l.version, v.digest, a.updated_at
     FROM agents a
+    LEFT JOIN plugin_files p ON p.tenant_id = a.tenant_id AND p.name = a.name
     LEFT JOIN agent_labels l ON l.tenant_id = a.tenant_id AND l.agent = a.name AND l.label = 'production'
     LEFT JOIN agent_versions v ON v.tenant_id = a.tenant_id AND v.agent = a.name AND v.version = l.version";
 
 impl Store {
-    /// Stores what is known of a component.
-    pub async fn add_component(&self, tenant: &str, component: ComponentRow) -> Result<()> {
-        let tenant = tenant.to_owned();
-        self.write(Durability::Synced, async move |db| {
-            sqlx::query(
-                "INSERT INTO components (tenant_id, digest, size_bytes, contract, exports, manifest, created_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-            )
-            .bind(&tenant)
-            .bind(&component.digest)
-            .bind(component.size_bytes)
-            .bind(&component.contract)
-            .bind(&component.exports)
-            .bind(&component.manifest)
-            .bind(component.created_at)
-            .execute(&mut *db)
-            .await?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// A stored component.
-    pub async fn component(&self, tenant: &str, digest: &str) -> Result<Option<ComponentRow>> {
-        let row = sqlx::query_as(
-            "SELECT digest, size_bytes, contract, exports, manifest, created_at FROM components
-             WHERE tenant_id = $1 AND digest = $2",
-        )
-        .bind(tenant)
-        .bind(digest)
-        .fetch_optional(&self.reader)
-        .await?;
-        Ok(row)
-    }
-
-    /// Components after `after`, by digest.
-    pub async fn components(
-        &self,
-        tenant: &str,
-        after: &str,
-        limit: u32,
-    ) -> Result<Vec<ComponentRow>> {
-        let rows = sqlx::query_as(
-            "SELECT digest, size_bytes, contract, exports, manifest, created_at FROM components
-             WHERE tenant_id = $1 AND digest > $2 ORDER BY digest LIMIT $3",
-        )
-        .bind(tenant)
-        .bind(after)
-        .bind(i64::from(limit))
-        .fetch_all(&self.reader)
-        .await?;
-        Ok(rows)
-    }
-
-    /// Adds a version, points `production` at it and enables the agent. A
-    /// version equal to the current one is not added again. Answers the version
-    /// number.
+    /// Adds a version and points `production` at it. A version equal to the
+    /// current one is not added again. Answers the version number.
     pub async fn add_version(&self, new: NewVersion) -> Result<i64> {
         let operation = async move |db: &mut SqliteConnection| add_version(db, &new).await;
         self.write(Durability::Synced, operation).await
     }
 
-    /// Points a label at a version; answers whether that version exists.
+    /// Points a label at a version; answers whether that version exists. With
+    /// `production` the agent's configuration and limits become those of the
+    /// version; its grants stay.
     pub async fn set_label(
         &self,
         tenant: &str,
@@ -180,6 +126,7 @@ impl Store {
             };
             put_label(db, &tenant, &agent, &label, version).await?;
             if label == PRODUCTION {
+                adopt(db, &tenant, &agent, &spec).await?;
                 subscribe(db, &tenant, &agent, &spec).await?;
             }
             Ok(true)
@@ -199,31 +146,35 @@ impl Store {
         Ok(rows)
     }
 
-    /// Enables, disables or marks an agent as broken. An agent that does not
-    /// exist yet is added where it is broken, so that it is seen.
-    pub async fn set_agent_status(
+    /// The versions of an agent, newest first.
+    pub async fn agent_versions(
+        &self,
+        tenant: &str,
+        agent: &str,
+        limit: u32,
+    ) -> Result<Vec<VersionRow>> {
+        let rows = sqlx::query_as(
+            "SELECT version, digest, created_at FROM agent_versions
+             WHERE tenant_id = $1 AND agent = $2 ORDER BY version DESC LIMIT $3",
+        )
+        .bind(tenant)
+        .bind(agent)
+        .bind(i64::from(limit))
+        .fetch_all(&self.reader)
+        .await?;
+        Ok(rows)
+    }
+
+    /// Stores what the operator set for an agent that has no version yet.
+    pub async fn set_overrides(
         &self,
         tenant: &str,
         name: &str,
-        status: &'static str,
-        reason: Option<String>,
+        overrides: Overrides,
     ) -> Result<()> {
         let (tenant, name) = (tenant.to_owned(), name.to_owned());
         self.write(Durability::Synced, async move |db| {
-            if status == "broken" {
-                put_agent(db, &tenant, &name, "", "folder", &Overrides::default()).await?;
-            }
-            sqlx::query(
-                "UPDATE agents SET status = $3, reason = $4, updated_at = $5 WHERE tenant_id = $1 AND name = $2",
-            )
-            .bind(&tenant)
-            .bind(&name)
-            .bind(status)
-            .bind(&reason)
-            .bind(now_ms())
-            .execute(&mut *db)
-            .await?;
-            Ok(())
+            put_overrides(db, &tenant, &name, &overrides).await
         })
         .await
     }
@@ -260,8 +211,8 @@ impl Store {
         agent: &str,
         version: Option<i64>,
     ) -> Result<Option<AgentVersion>> {
-        let row: Option<(i64, String, String)> = sqlx::query_as(
-            "SELECT v.version, v.digest, v.spec FROM agents a
+        let row: Option<(i64, String, String, String)> = sqlx::query_as(
+            "SELECT v.version, v.digest, v.spec, a.overrides FROM agents a
              JOIN agent_labels l ON l.tenant_id = a.tenant_id AND l.agent = a.name AND l.label = 'production'
              JOIN agent_versions v ON v.tenant_id = a.tenant_id AND v.agent = a.name AND v.version = coalesce($3, l.version)
              WHERE a.tenant_id = $1 AND a.name = $2 AND (a.status = 'enabled' OR $3 IS NOT NULL)",
@@ -271,21 +222,21 @@ impl Store {
         .bind(version)
         .fetch_optional(&self.reader)
         .await?;
-        row.map(|(version, digest, spec)| {
+        row.map(|(version, digest, spec, overrides)| {
+            let unreadable = || format!("version {version} of agent {agent} cannot be read");
+            let now: Overrides = serde_json::from_str(&overrides).with_context(unreadable)?;
             Ok(AgentVersion {
                 agent: agent.to_owned(),
                 version,
                 digest,
-                spec: serde_json::from_str(&spec).with_context(|| {
-                    format!("version {version} of agent {agent} cannot be read")
-                })?,
+                spec: serde_json::from_str(&spec).with_context(unreadable)?,
+                granted: now.grants,
             })
         })
         .transpose()
     }
 
-    /// Removes an agent that came by API; its versions stay while turns may
-    /// refer to them. Answers whether there was one.
+    /// Removes an agent; its versions stay while turns may refer to them. Answers whether there was one.
     pub async fn remove_agent(&self, tenant: &str, name: &str) -> Result<bool> {
         let (tenant, name) = (tenant.to_owned(), name.to_owned());
         self.write(Durability::Synced, async move |db| {
@@ -308,66 +259,10 @@ impl Store {
         })
         .await
     }
-
-    /// What was last seen in the plugins folder.
-    pub async fn plugin_files(&self, tenant: &str) -> Result<Vec<PluginFile>> {
-        let rows = sqlx::query_as(
-            "SELECT name, stamp, digest, error FROM plugin_files WHERE tenant_id = $1 ORDER BY name",
-        )
-        .bind(tenant)
-        .fetch_all(&self.reader)
-        .await?;
-        Ok(rows)
-    }
-
-    /// Remembers a file of the plugins folder.
-    pub async fn put_plugin_file(&self, tenant: &str, file: PluginFile) -> Result<()> {
-        let tenant = tenant.to_owned();
-        self.write(Durability::Written, async move |db| {
-            sqlx::query(
-                "INSERT INTO plugin_files (tenant_id, name, stamp, digest, error, seen_at) VALUES ($1, $2, $3, $4, $5, $6)
-                 ON CONFLICT (tenant_id, name) DO UPDATE SET
-                 stamp = excluded.stamp, digest = excluded.digest, error = excluded.error, seen_at = excluded.seen_at",
-            )
-            .bind(&tenant)
-            .bind(&file.name)
-            .bind(&file.stamp)
-            .bind(&file.digest)
-            .bind(&file.error)
-            .bind(now_ms())
-            .execute(&mut *db)
-            .await?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Forgets a file that is gone.
-    pub async fn remove_plugin_file(&self, tenant: &str, name: &str) -> Result<()> {
-        let (tenant, name) = (tenant.to_owned(), name.to_owned());
-        self.write(Durability::Written, async move |db| {
-            sqlx::query("DELETE FROM plugin_files WHERE tenant_id = $1 AND name = $2")
-                .bind(&tenant)
-                .bind(&name)
-                .execute(&mut *db)
-                .await?;
-            Ok(())
-        })
-        .await
-    }
 }
 
 async fn add_version(db: &mut SqliteConnection, new: &NewVersion) -> Result<i64> {
-    let description = new.spec.manifest.description.as_str();
-    put_agent(
-        db,
-        &new.tenant,
-        &new.agent,
-        description,
-        new.source,
-        &new.spec.overrides,
-    )
-    .await?;
+    put_agent(db, new).await?;
     let spec = serde_json::to_string(&new.spec)?;
     let version = match equal_version(db, new, &spec).await? {
         Some(version) => version,
@@ -414,14 +309,15 @@ async fn insert_version(db: &mut SqliteConnection, new: &NewVersion, spec: &str)
     Ok(version)
 }
 
-async fn put_agent(
-    db: &mut SqliteConnection,
-    tenant: &str,
-    name: &str,
-    description: &str,
-    source: &str,
-    overrides: &Overrides,
-) -> Result<()> {
+/// Adds or changes the agent of a new version.
+async fn put_agent(db: &mut SqliteConnection, new: &NewVersion) -> Result<()> {
+    let source = match new.origin {
+        Origin::Folder => "folder",
+        Origin::Api => "api",
+        Origin::Settings => {
+            return put_overrides(db, &new.tenant, &new.agent, &new.spec.overrides).await;
+        }
+    };
     sqlx::query(
         "INSERT INTO agents (tenant_id, name, description, status, source, overrides, created_at, updated_at)
          VALUES ($1, $2, $3, 'enabled', $4, $5, $6, $6)
@@ -429,14 +325,61 @@ async fn put_agent(
              description = excluded.description, status = 'enabled', reason = NULL,
              source = excluded.source, overrides = excluded.overrides, updated_at = excluded.updated_at",
     )
+    .bind(&new.tenant)
+    .bind(&new.agent)
+    .bind(&new.spec.manifest.description)
+    .bind(source)
+    .bind(serde_json::to_string(&new.spec.overrides)?)
+    .bind(now_ms())
+    .execute(&mut *db)
+    .await?;
+    Ok(())
+}
+
+async fn put_overrides(
+    db: &mut SqliteConnection,
+    tenant: &str,
+    name: &str,
+    overrides: &Overrides,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE agents SET overrides = $3, updated_at = $4 WHERE tenant_id = $1 AND name = $2",
+    )
     .bind(tenant)
     .bind(name)
-    .bind(description)
-    .bind(source)
     .bind(serde_json::to_string(overrides)?)
     .bind(now_ms())
     .execute(&mut *db)
     .await?;
+    Ok(())
+}
+
+/// Makes description, configuration and limits of an agent those of a version;
+/// the grants stay as the operator has them now.
+async fn adopt(
+    db: &mut SqliteConnection,
+    tenant: &str,
+    agent: &str,
+    spec: &VersionSpec,
+) -> Result<()> {
+    let (current,): (String,) =
+        sqlx::query_as("SELECT overrides FROM agents WHERE tenant_id = $1 AND name = $2")
+            .bind(tenant)
+            .bind(agent)
+            .fetch_one(&mut *db)
+            .await?;
+    let current: Overrides = serde_json::from_str(&current)?;
+    let overrides = Overrides {
+        grants: current.grants,
+        ..spec.overrides.clone()
+    };
+    put_overrides(db, tenant, agent, &overrides).await?;
+    sqlx::query("UPDATE agents SET description = $3 WHERE tenant_id = $1 AND name = $2")
+        .bind(tenant)
+        .bind(agent)
+        .bind(&spec.manifest.description)
+        .execute(&mut *db)
+        .await?;
     Ok(())
 }
 
@@ -467,7 +410,9 @@ async fn version_spec(
     version: i64,
 ) -> Result<Option<VersionSpec>> {
     let row: Option<(String,)> = sqlx::query_as(
-        "SELECT spec FROM agent_versions WHERE tenant_id = $1 AND agent = $2 AND version = $3",
+        "SELECT v.spec FROM agent_versions v
+         JOIN agents a ON a.tenant_id = v.tenant_id AND a.name = v.agent
+         WHERE v.tenant_id = $1 AND v.agent = $2 AND v.version = $3",
     )
     .bind(tenant)
     .bind(agent)
