@@ -12,6 +12,7 @@
 mod draft;
 mod failure;
 mod generation;
+mod remote;
 mod sink;
 mod usage;
 
@@ -24,6 +25,7 @@ use tokio::runtime::Handle;
 
 use crate::config;
 use crate::dev::scripted::Scripted;
+use crate::net;
 use crate::runtime::bindings::llm as wire;
 
 pub use generation::Generation;
@@ -34,6 +36,10 @@ pub(crate) use sink::Sink;
 pub(crate) use usage::{estimate, of_request as tokens_of};
 
 use failure::unknown_alias;
+use remote::{Remote, Wire};
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What every call has in common, from `[llm]`.
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +70,7 @@ pub(crate) struct Provider {
 }
 
 enum Backend {
+    Remote(Remote),
     Scripted(Scripted),
 }
 
@@ -89,9 +96,11 @@ impl Gateway {
     ///
     /// If a provider or the script is configured in a way that cannot work.
     pub fn new(config: &config::Llm, io: Handle) -> Result<Self> {
+        let http = net::provider_client(CONNECT_TIMEOUT)?;
+        let client = genai::Client::builder().with_reqwest(http).build()?;
         let mut providers = BTreeMap::new();
         for (name, provider) in &config.providers {
-            let made = Provider::new(name, provider, config)
+            let made = Provider::new(name, provider, config, &client)
                 .with_context(|| format!("[llm.providers.{name}] cannot be used"))?;
             providers.insert(name.as_str(), Arc::new(made));
         }
@@ -185,10 +194,15 @@ impl Gateway {
 }
 
 impl Provider {
-    fn new(name: &str, provider: &config::Provider, config: &config::Llm) -> Result<Self> {
-        let backend = match provider.kind {
-            config::ProviderKind::Scripted => Backend::Scripted(Scripted::open(&config.script)?),
-            kind => anyhow::bail!("providers of kind {kind:?} are not there yet"),
+    fn new(
+        name: &str,
+        provider: &config::Provider,
+        config: &config::Llm,
+        client: &genai::Client,
+    ) -> Result<Self> {
+        let backend = match Wire::of(provider.kind) {
+            Some(wire) => Backend::Remote(Remote::new(name, wire, provider, client.clone())?),
+            None => Backend::Scripted(Scripted::open(&config.script)?),
         };
         Ok(Self {
             name: name.to_owned(),
@@ -205,6 +219,7 @@ impl Provider {
         sink: &mut Sink,
     ) -> Result<wire::Response, wire::Error> {
         let answer = match &self.backend {
+            Backend::Remote(remote) => remote.answer(model, request, defaults, sink).await,
             Backend::Scripted(scripted) => scripted.answer(model, &request, defaults, sink).await,
         };
         answer.map(|response| wire::Response {
@@ -217,14 +232,19 @@ impl Provider {
         &self,
         model: &str,
         request: wire::EmbedRequest,
-        _defaults: Defaults,
+        defaults: Defaults,
     ) -> Result<wire::EmbedResponse, wire::Error> {
         let began = Instant::now();
         let answer = match &self.backend {
+            Backend::Remote(remote) => remote.embed(model, request, defaults, self.free).await,
             Backend::Scripted(scripted) => scripted.embed(model, &request),
         };
         self.log(model, began, answer.as_ref().err());
-        answer
+        answer.map_err(|error| wire::Error {
+            provider: error.provider.or_else(|| Some(self.name.clone())),
+            attempts: error.attempts.max(1),
+            ..error
+        })
     }
 
     /// One line for each call: who, how long, how it went. Never what was said.

@@ -180,18 +180,52 @@ impl Draft {
         events.push(wire::StreamEvent::ToolCallEnd(position(index)));
     }
 
-    /// The tool calls in their order.
-    pub(crate) fn calls_mut(&mut self) -> impl Iterator<Item = &mut ToolCall> {
-        self.parts.iter_mut().filter_map(|part| match part {
-            Part::Call(call) => Some(&mut call.call),
-            _ => None,
-        })
+    /// The call number `at` as the provider gave it in the end.
+    pub(crate) fn settle_call(&mut self, at: usize, name: &str, arguments: &str) {
+        if let Some(call) = self.calls_mut().nth(at) {
+            name.clone_into(&mut call.name);
+            arguments.clone_into(&mut call.arguments_json);
+            return;
+        }
+        let id = self.unique_id("");
+        self.parts.push(Part::Call(Call {
+            given_id: String::new(),
+            call: ToolCall {
+                id,
+                name: name.to_owned(),
+                arguments_json: arguments.to_owned(),
+            },
+            open: false,
+        }));
     }
 
-    /// The thoughts in their order.
-    pub(crate) fn thoughts_mut(&mut self) -> impl Iterator<Item = &mut wire::Reasoning> {
+    /// The thoughts as the provider gave them in the end. Those that were not streamed come
+    /// last, so that the others keep their index.
+    pub(crate) fn settle_thoughts(&mut self, thoughts: Vec<wire::Reasoning>) {
+        let mut thoughts = thoughts.into_iter();
+        for part in &mut self.parts {
+            let Part::Reasoning(known) = part else {
+                continue;
+            };
+            let Some(thought) = thoughts.next() else {
+                return;
+            };
+            known.opaque = thought.opaque;
+            if thought.text.is_some() {
+                known.text = thought.text;
+            }
+        }
+        self.parts.extend(thoughts.map(Part::Reasoning));
+    }
+
+    /// The ids of the tool calls, in their order.
+    pub(crate) fn call_ids(&mut self) -> Vec<String> {
+        self.calls_mut().map(|call| call.id.clone()).collect()
+    }
+
+    fn calls_mut(&mut self) -> impl Iterator<Item = &mut ToolCall> {
         self.parts.iter_mut().filter_map(|part| match part {
-            Part::Reasoning(thought) => Some(thought),
+            Part::Call(call) => Some(&mut call.call),
             _ => None,
         })
     }

@@ -1,6 +1,8 @@
 //! The gateway as its callers see it.
 
+mod fake;
 pub(crate) mod support;
+mod wires;
 
 use std::time::Duration;
 

@@ -45,6 +45,26 @@ fn characters(text: &str) -> usize {
     text.chars().count()
 }
 
+/// What a provider reported; 0 for what it left out.
+pub(crate) fn of_provider(usage: &genai::chat::Usage, free: bool) -> wire::Usage {
+    let prompt = usage.prompt_tokens_details.as_ref();
+    let completion = usage.completion_tokens_details.as_ref();
+    wire::Usage {
+        input_tokens: count(usage.prompt_tokens),
+        output_tokens: count(usage.completion_tokens),
+        cache_read_tokens: count(prompt.and_then(|details| details.cached_tokens)),
+        cache_write_tokens: count(prompt.and_then(|details| details.cache_creation_tokens)),
+        reasoning_tokens: count(completion.and_then(|details| details.reasoning_tokens)),
+        ..none(free)
+    }
+}
+
+fn count(tokens: Option<i32>) -> u64 {
+    tokens
+        .and_then(|tokens| u64::try_from(tokens).ok())
+        .unwrap_or(0)
+}
+
 /// No tokens at all.
 pub(crate) fn none(free: bool) -> wire::Usage {
     wire::Usage {
