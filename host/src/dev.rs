@@ -1,0 +1,3 @@
+//! Simulators for development: what stands in for the outside when there is none.
+
+pub mod scripted;

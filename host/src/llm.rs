@@ -1,0 +1,281 @@
+//! The gateway to language models: finds the provider of an alias, calls it where the sockets
+//! live, and hands back one stream in the contract's own vocabulary.
+//!
+//! It knows nothing of guests, grants or budgets. Those come before it, in the turn's window.
+//! Nothing here logs what is asked or answered.
+
+#![expect(
+    clippy::result_large_err,
+    reason = "the contract's error is a record; one is made per failed call, not per item"
+)]
+
+mod draft;
+mod failure;
+mod generation;
+mod remote;
+mod sink;
+mod usage;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use tokio::runtime::Handle;
+
+use crate::config;
+use crate::dev::scripted::Scripted;
+use crate::net;
+use crate::runtime::bindings::llm as wire;
+
+pub use generation::Generation;
+
+pub(crate) use draft::CallPiece;
+pub(crate) use failure::{failure, retry_class};
+pub(crate) use sink::Sink;
+pub(crate) use usage::{estimate, of_request as tokens_of};
+
+use failure::unknown_alias;
+use remote::{Remote, Wire};
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What every call has in common, from `[llm]`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Defaults {
+    /// Output tokens when the request names no bound.
+    pub(crate) max_output_tokens: u32,
+    /// How long a provider may take to begin an answer.
+    pub(crate) header_timeout: Duration,
+    /// How long a provider may pause within an answer.
+    pub(crate) read_timeout: Duration,
+}
+
+impl From<&config::Llm> for Defaults {
+    fn from(config: &config::Llm) -> Self {
+        Self {
+            max_output_tokens: config.max_output_tokens.unwrap_or(8192),
+            header_timeout: Duration::from_millis(config.header_timeout_ms.unwrap_or(120_000)),
+            read_timeout: Duration::from_millis(config.read_timeout_ms.unwrap_or(300_000)),
+        }
+    }
+}
+
+/// One `[llm.providers.NAME]`.
+pub(crate) struct Provider {
+    pub(crate) name: String,
+    pub(crate) free: bool,
+    backend: Backend,
+}
+
+enum Backend {
+    Remote(Remote),
+    Scripted(Scripted),
+}
+
+/// One `[llm.models.ALIAS]`.
+#[derive(Clone)]
+struct Route {
+    provider: Arc<Provider>,
+    model: Arc<str>,
+}
+
+/// All models of the operator, by alias.
+pub struct Gateway {
+    routes: BTreeMap<String, Route>,
+    defaults: Defaults,
+    io: Handle,
+}
+
+impl Gateway {
+    /// `io` is the runtime on which sockets live: provider work is spawned there, never on the
+    /// caller's runtime, because guests run on other threads.
+    ///
+    /// # Errors
+    ///
+    /// If a provider or the script is configured in a way that cannot work.
+    pub fn new(config: &config::Llm, io: Handle) -> Result<Self> {
+        let http = net::provider_client(CONNECT_TIMEOUT)?;
+        let client = genai::Client::builder().with_reqwest(http).build()?;
+        let mut providers = BTreeMap::new();
+        for (name, provider) in &config.providers {
+            let made = Provider::new(name, provider, config, &client)
+                .with_context(|| format!("[llm.providers.{name}] cannot be used"))?;
+            providers.insert(name.as_str(), Arc::new(made));
+        }
+        let mut routes = BTreeMap::new();
+        for (alias, target) in &config.models {
+            let provider = providers.get(target.provider.as_str()).with_context(|| {
+                format!("[llm.models.{alias}] names no provider of [llm.providers]")
+            })?;
+            let route = Route {
+                provider: Arc::clone(provider),
+                model: target.model.as_str().into(),
+            };
+            routes.insert(alias.clone(), route);
+        }
+        Ok(Self {
+            routes,
+            defaults: Defaults::from(config),
+            io,
+        })
+    }
+
+    /// Asks a model. Returns when the provider accepted, so that a refusal is an error here.
+    ///
+    /// # Errors
+    ///
+    /// What the provider refused, or what kept the host from asking it.
+    pub async fn start(&self, request: wire::Request) -> Result<Generation, wire::Error> {
+        let route = self.route(&request.model)?;
+        let defaults = self.defaults;
+        let (provider, model) = (Arc::clone(&route.provider), Arc::clone(&route.model));
+        Generation::start(
+            &self.io,
+            generation::Call {
+                provider: provider.name.clone(),
+                model: model.to_string(),
+                free: provider.free,
+                input_tokens: usage::of_request(&request),
+            },
+            move |mut sink| async move {
+                let (began, deadline) = (Instant::now(), request.deadline_ms);
+                let answer = provider.answer(&model, request, defaults, &mut sink);
+                let answer = within(deadline, answer).await;
+                provider.log(&model, began, answer.as_ref().err());
+                sink.end(answer).await;
+            },
+        )
+        .await
+    }
+
+    /// Turns texts into vectors, in order.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Gateway::start`].
+    pub async fn embed(
+        &self,
+        request: wire::EmbedRequest,
+    ) -> Result<wire::EmbedResponse, wire::Error> {
+        if request.input.is_empty() || request.input.len() > 256 {
+            return Err(failure(
+                wire::ErrorKind::InvalidRequest,
+                format!("embed takes 1 to 256 texts, not {}", request.input.len()),
+            ));
+        }
+        let route = self.route(&request.model)?.clone();
+        let defaults = self.defaults;
+        let task = self.io.spawn(async move {
+            let provider = &route.provider;
+            provider.embed(&route.model, request, defaults).await
+        });
+        tokio_util::task::AbortOnDropHandle::new(task)
+            .await
+            .unwrap_or_else(|_| Err(failure::lost()))
+    }
+
+    /// Every alias and what it stands for.
+    pub fn models(&self) -> Vec<wire::ModelInfo> {
+        self.routes
+            .iter()
+            .map(|(alias, route)| wire::ModelInfo {
+                alias: alias.clone(),
+                provider: route.provider.name.clone(),
+                model: route.model.to_string(),
+            })
+            .collect()
+    }
+
+    fn route(&self, alias: &str) -> Result<&Route, wire::Error> {
+        self.routes.get(alias).ok_or_else(|| unknown_alias(alias))
+    }
+}
+
+impl Provider {
+    fn new(
+        name: &str,
+        provider: &config::Provider,
+        config: &config::Llm,
+        client: &genai::Client,
+    ) -> Result<Self> {
+        let backend = match Wire::of(provider.kind) {
+            Some(wire) => Backend::Remote(Remote::new(name, wire, provider, client.clone())?),
+            None => Backend::Scripted(Scripted::open(&config.script)?),
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            free: provider.is_free(),
+            backend,
+        })
+    }
+
+    async fn answer(
+        &self,
+        model: &str,
+        request: wire::Request,
+        defaults: Defaults,
+        sink: &mut Sink,
+    ) -> Result<wire::Response, wire::Error> {
+        let answer = match &self.backend {
+            Backend::Remote(remote) => remote.answer(model, request, defaults, sink).await,
+            Backend::Scripted(scripted) => scripted.answer(model, &request, defaults, sink).await,
+        };
+        answer.map(|response| wire::Response {
+            provider: self.name.clone(),
+            ..response
+        })
+    }
+
+    async fn embed(
+        &self,
+        model: &str,
+        request: wire::EmbedRequest,
+        defaults: Defaults,
+    ) -> Result<wire::EmbedResponse, wire::Error> {
+        let began = Instant::now();
+        let answer = match &self.backend {
+            Backend::Remote(remote) => remote.embed(model, request, defaults, self.free).await,
+            Backend::Scripted(scripted) => scripted.embed(model, &request),
+        };
+        self.log(model, began, answer.as_ref().err());
+        answer.map_err(|error| wire::Error {
+            provider: error.provider.or_else(|| Some(self.name.clone())),
+            attempts: error.attempts.max(1),
+            ..error
+        })
+    }
+
+    /// One line for each call: who, how long, how it went. Never what was said.
+    fn log(&self, model: &str, began: Instant, error: Option<&wire::Error>) {
+        let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match error {
+            None => tracing::debug!(provider = self.name, model, ms, "model call ended"),
+            Some(error) => tracing::warn!(
+                provider = self.name,
+                model,
+                ms,
+                kind = ?error.kind,
+                http_status = error.http_status,
+                "model call failed"
+            ),
+        }
+    }
+}
+
+/// Holds a call to the deadline of its request.
+async fn within<T>(
+    deadline_ms: Option<u64>,
+    call: impl Future<Output = Result<T, wire::Error>>,
+) -> Result<T, wire::Error> {
+    match deadline_ms {
+        None => call.await,
+        Some(ms) => tokio::time::timeout(Duration::from_millis(ms), call)
+            .await
+            .unwrap_or_else(|_| Err(failure::past_deadline())),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

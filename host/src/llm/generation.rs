@@ -1,0 +1,188 @@
+//! An answer that is being made, as its reader sees it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::runtime::bindings::llm as wire;
+
+use super::draft::Draft;
+use super::failure::lost;
+use super::sink::{Item, Sink, lock};
+/// Events that wait for the reader; when there are more, the provider waits.
+const BUFFER: usize = 64;
+
+/// What is known of a call before it begins.
+pub(super) struct Call {
+    pub(super) provider: String,
+    pub(super) model: String,
+    pub(super) free: bool,
+    pub(super) input_tokens: u64,
+}
+
+/// A running call. Dropping it ends the call upstream.
+pub struct Generation {
+    provider: String,
+    model: String,
+    draft: Arc<Mutex<Draft>>,
+    items: mpsc::Receiver<Item>,
+    waiting: VecDeque<wire::StreamEvent>,
+    outcome: Option<Result<wire::Response, wire::Error>>,
+    task: AbortOnDropHandle<()>,
+}
+
+impl Generation {
+    /// Runs `work` on `io` and waits until the provider accepted.
+    pub(super) async fn start<W, F>(io: &Handle, call: Call, work: W) -> Result<Self, wire::Error>
+    where
+        W: FnOnce(Sink) -> F,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let draft = Arc::new(Mutex::new(Draft::new(call.free, call.input_tokens)));
+        let (sender, items) = mpsc::channel(BUFFER);
+        let (accepted, verdict) = oneshot::channel();
+        let work = work(Sink::new(Arc::clone(&draft), sender, accepted));
+        let task = AbortOnDropHandle::new(io.spawn(work));
+        let generation = Self {
+            provider: call.provider,
+            model: call.model,
+            draft,
+            items,
+            waiting: VecDeque::new(),
+            outcome: None,
+            task,
+        };
+        match verdict.await {
+            Ok(Ok(())) => Ok(generation),
+            Ok(Err(error)) => Err(generation.signed(*error)),
+            Err(_) => Err(generation.signed(lost())),
+        }
+    }
+
+    /// 1 to `max` events; waits for the first. Empty means that the end was reached. Adjacent
+    /// pieces of one part that wait already come as one event.
+    ///
+    /// # Errors
+    ///
+    /// Why the answer ended before its end, after all its events were read.
+    pub async fn next(&mut self, max: usize) -> Result<Vec<wire::StreamEvent>, wire::Error> {
+        let max = max.max(1);
+        self.ready().await;
+        for _ in 0..BUFFER {
+            if self.waiting.len() > max || self.outcome.is_some() {
+                break;
+            }
+            match self.items.try_recv() {
+                Ok(item) => self.take(item),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => self.outcome = Some(Err(self.signed(lost()))),
+            }
+        }
+        if let (true, Some(Err(error))) = (self.waiting.is_empty(), &self.outcome) {
+            return Err(error.clone());
+        }
+        let count = self.waiting.len().min(max);
+        Ok(self.waiting.drain(..count).collect())
+    }
+
+    /// Resolves when [`Generation::next`] would not wait. May be dropped and asked again.
+    pub async fn ready(&mut self) {
+        if !self.waiting.is_empty() || self.outcome.is_some() {
+            return;
+        }
+        match self.items.recv().await {
+            Some(item) => self.take(item),
+            None => self.outcome = Some(Err(self.signed(lost()))),
+        }
+    }
+
+    /// Waits for the end and answers the whole response, including what was read before.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no whole response.
+    pub async fn finish(&mut self) -> Result<wire::Response, wire::Error> {
+        loop {
+            if let Some(outcome) = &self.outcome {
+                return outcome.clone();
+            }
+            self.waiting.clear();
+            self.ready().await;
+        }
+    }
+
+    /// Stops it. What came so far is the response, and is billed.
+    pub fn cancel(&mut self) {
+        self.task.abort();
+        if self.outcome.is_some() {
+            return;
+        }
+        self.waiting.clear();
+        let draft = lock(&self.draft);
+        let response = wire::Response {
+            content: draft.content(),
+            finish_reason: wire::FinishReason::Cancelled,
+            usage: draft.usage(),
+            model: self.model.clone(),
+            provider: self.provider.clone(),
+            attempts: 1,
+        };
+        drop(draft);
+        self.outcome = Some(Ok(response));
+    }
+
+    /// What is known to be billed so far, counted where the provider said nothing yet.
+    pub fn usage(&self) -> wire::Usage {
+        match &self.outcome {
+            Some(Ok(response)) => response.usage.clone(),
+            _ => lock(&self.draft).usage(),
+        }
+    }
+
+    /// The name of the provider, as in `[llm.providers.NAME]`.
+    pub fn provider(&self) -> &str {
+        &self.provider
+    }
+
+    /// The model as the provider calls it.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    fn take(&mut self, item: Item) {
+        match item {
+            Item::Event(event) => push(&mut self.waiting, event),
+            Item::End(outcome) => {
+                self.outcome = Some(outcome.map_err(|error| self.signed(error)));
+            }
+        }
+    }
+
+    /// Says whose failure it is.
+    fn signed(&self, error: wire::Error) -> wire::Error {
+        wire::Error {
+            provider: error.provider.or_else(|| Some(self.provider.clone())),
+            attempts: error.attempts.max(1),
+            ..error
+        }
+    }
+}
+
+/// Joins a piece with the one before it if both belong to one part.
+fn push(waiting: &mut VecDeque<wire::StreamEvent>, event: wire::StreamEvent) {
+    use wire::StreamEvent::{Reasoning, Text, ToolCallArguments};
+    match (waiting.back_mut(), &event) {
+        (Some(Text(last)), Text(piece))
+        | (Some(Reasoning(last)), Reasoning(piece))
+        | (Some(ToolCallArguments(last)), ToolCallArguments(piece))
+            if last.index == piece.index =>
+        {
+            last.text.push_str(&piece.text);
+        }
+        _ => waiting.push_back(event),
+    }
+}

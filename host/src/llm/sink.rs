@@ -1,0 +1,134 @@
+//! Where a provider puts its answer, piece by piece. A full buffer makes it wait, so a slow
+//! reader slows the provider and not the memory of the host.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::runtime::bindings::llm as wire;
+
+use super::draft::{CallPiece, Draft, TooLong};
+use super::failure::failure;
+
+/// What travels from the provider's task to the reader.
+pub(super) enum Item {
+    Event(wire::StreamEvent),
+    End(Box<Result<wire::Response, wire::Error>>),
+}
+
+/// Why a piece could not be put down; the provider stops and answers with it.
+pub(crate) type Closed = wire::Error;
+
+/// Tells the reader that the provider accepted, or why it did not.
+pub(super) type Accepted = oneshot::Sender<Result<(), Box<wire::Error>>>;
+
+/// The provider's end of one call.
+pub(crate) struct Sink {
+    draft: Arc<Mutex<Draft>>,
+    items: mpsc::Sender<Item>,
+    accepted: Option<Accepted>,
+}
+
+impl Sink {
+    pub(super) fn new(
+        draft: Arc<Mutex<Draft>>,
+        items: mpsc::Sender<Item>,
+        accepted: Accepted,
+    ) -> Self {
+        Self {
+            draft,
+            items,
+            accepted: Some(accepted),
+        }
+    }
+
+    /// The provider will answer: `start` returns.
+    pub(crate) fn accept(&mut self) {
+        if let Some(accepted) = self.accepted.take() {
+            let _: Result<_, _> = accepted.send(Ok(()));
+        }
+    }
+
+    /// Whether something may have been shown already.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.accepted.is_none()
+    }
+
+    pub(crate) async fn text(&mut self, piece: &str) -> Result<(), Closed> {
+        let events = self.draft().text(piece);
+        self.put(events).await
+    }
+
+    pub(crate) async fn reasoning(&mut self, piece: &str) -> Result<(), Closed> {
+        let events = self.draft().reasoning(piece);
+        self.put(events).await
+    }
+
+    pub(crate) async fn call(&mut self, piece: CallPiece<'_>) -> Result<(), Closed> {
+        let events = self.draft().call(&piece);
+        self.put(events).await
+    }
+
+    /// Ends the parts and tells what the answer costs.
+    pub(crate) async fn close(&mut self, reported: wire::Usage) -> Result<wire::Usage, Closed> {
+        let mut events = Vec::new();
+        let usage = {
+            let mut draft = self.draft();
+            draft.close(&mut events);
+            draft.report(reported)
+        };
+        events.push(wire::StreamEvent::Usage(usage.clone()));
+        self.put(Ok(events)).await?;
+        Ok(usage)
+    }
+
+    /// The last word: the response, or why there is none.
+    pub(super) async fn end(mut self, outcome: Result<wire::Response, wire::Error>) {
+        let outcome = outcome.map_err(|error| self.with_usage(error));
+        match (outcome, self.accepted.take()) {
+            (Err(error), Some(accepted)) => {
+                let _: Result<_, _> = accepted.send(Err(Box::new(error)));
+            }
+            (outcome, accepted) => {
+                if let Some(accepted) = accepted {
+                    let _: Result<_, _> = accepted.send(Ok(()));
+                }
+                let _: Result<_, _> = self.items.send(Item::End(Box::new(outcome))).await;
+            }
+        }
+    }
+
+    pub(crate) fn draft(&self) -> MutexGuard<'_, Draft> {
+        lock(&self.draft)
+    }
+
+    /// What was generated before a failure is billed all the same.
+    fn with_usage(&self, error: wire::Error) -> wire::Error {
+        let usage = self.is_accepted().then(|| self.draft().usage());
+        wire::Error {
+            usage: error.usage.or(usage),
+            ..error
+        }
+    }
+
+    async fn put(&mut self, events: Result<Vec<wire::StreamEvent>, TooLong>) -> Result<(), Closed> {
+        self.accept();
+        let events = events.map_err(|TooLong| {
+            failure(
+                wire::ErrorKind::Upstream,
+                "the answer is longer than 16 MiB, which no model call may be",
+            )
+        })?;
+        for event in events {
+            if self.items.send(Item::Event(event)).await.is_err() {
+                return Err(failure(wire::ErrorKind::Cancelled, "nobody is listening"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A panic elsewhere leaves the draft whole: every change to it is one call.
+pub(super) fn lock(draft: &Mutex<Draft>) -> MutexGuard<'_, Draft> {
+    draft.lock().unwrap_or_else(PoisonError::into_inner)
+}
