@@ -1,6 +1,10 @@
 //! The event bus: topics, and delivery to the agents that subscribe.
 
+mod bus;
+
 use anyhow::{Result, bail};
+
+pub use bus::{Bus, Dispatcher};
 
 /// The longest topic, in bytes.
 const MAX_TOPIC_BYTES: usize = 200;

@@ -2,19 +2,23 @@
 //!
 //! # Layout
 //!
-//! A message comes in by a `channel`, is stored by the `inbox`, finds its agent
-//! in the `router`, runs as a `turn` in the `runtime`, calls `capability`
-//! functions through the turn's window, and leaves by the same channel.
-//! ARCHITECTURE.md walks along that path.
+//! A message comes in by a `channel`, is stored by the `inbox`, waits in the
+//! `turn`'s scheduler, runs in the `runtime`, calls `capability` functions
+//! through the turn's window, and leaves by the same channel. ARCHITECTURE.md
+//! walks along that path.
 
+pub mod app;
 pub mod capability;
+pub mod channel;
 pub mod clock;
 pub mod codec;
 pub mod config;
 pub mod dev;
 pub mod events;
+pub mod inbox;
 pub mod llm;
 pub mod net;
 pub mod registry;
 pub mod runtime;
 pub mod store;
+pub mod turn;

@@ -32,9 +32,12 @@ pub use conversations::StoredMessage;
 pub use events::{Delivery, NewEvent, StoredEvent};
 pub use journal::{JournalEntry, JournalStatus, LogLine};
 pub use plugin_files::PluginFile;
-pub use state::StateScope;
+pub use state::{StateChange, StateScope, StateValue};
 pub use tokens::{Scope, TokenRow};
-pub use turns::{Accepted, NewTurn, TurnFilter, TurnKind, TurnRow, TurnStatus};
+pub use turns::{
+    Accepted, FinishedTurn, Idempotency, NewMessage, NewTurn, TurnFilter, TurnKind, TurnRow,
+    TurnStatus,
+};
 pub use usage::{UsageGroup, UsageRow};
 pub use writer::Durability;
 

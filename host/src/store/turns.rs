@@ -83,7 +83,10 @@ pub struct Idempotency {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Accepted {
     /// Stored; it is to be run.
-    New,
+    New {
+        /// Position of its message in the conversation.
+        position: Option<i64>,
+    },
     /// The same request was accepted before, as this turn.
     Repeated { turn: String },
     /// The key was used before with another body.
@@ -170,6 +173,7 @@ impl Store {
         version: i64,
         digest: &str,
         limits: String,
+        started_at: i64,
     ) -> Result<()> {
         let (tenant, id, digest) = (tenant.to_owned(), id.to_owned(), digest.to_owned());
         self.write(Durability::Written, async move |db| {
@@ -182,7 +186,7 @@ impl Store {
             .bind(version)
             .bind(&digest)
             .bind(&limits)
-            .bind(now_ms())
+            .bind(started_at)
             .execute(&mut *db)
             .await?;
             Ok(())
@@ -266,7 +270,7 @@ async fn accept(db: &mut SqliteConnection, turn: &NewTurn) -> Result<Accepted> {
     .bind(now_ms())
     .execute(&mut *db)
     .await?;
-    Ok(Accepted::New)
+    Ok(Accepted::New { position })
 }
 
 /// Takes the idempotency key, or says who has it.

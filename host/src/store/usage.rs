@@ -9,7 +9,7 @@ use super::Store;
 /// One model call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UsageRow {
-    /// Its entry in the journal.
+    /// Counts the model calls of a turn from 1.
     pub seq: i64,
     pub agent: String,
     pub user_id: Option<String>,

@@ -1,0 +1,268 @@
+//! The host: everything shared, built once, in the order in which the parts
+//! need each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::capability::database::Databases;
+use crate::config::Config;
+use crate::events::{Bus, Dispatcher};
+use crate::inbox::Inbox;
+use crate::llm::Gateway;
+use crate::net::Outbound;
+use crate::registry::{FolderWatch, Hooks, Registry};
+use crate::runtime::{Agents, Components, Engine, Failure, FailureCode, Services};
+use crate::store::{DEFAULT_TENANT, Store, TurnStatus};
+use crate::turn::{Feeds, Job, Runner, Scheduler};
+
+/// Agents' databases that stay open.
+const OPEN_DATABASES: usize = 64;
+
+/// How often expired state is removed.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+
+/// A running host without its channels.
+pub struct Host {
+    pub config: Config,
+    pub store: Arc<Store>,
+    pub registry: Arc<Registry>,
+    pub agents: Arc<Agents>,
+    pub inbox: Arc<Inbox>,
+    pub feeds: Arc<Feeds>,
+    pub runner: Arc<Runner>,
+    pub scheduler: Arc<Scheduler>,
+    pub bus: Arc<Bus>,
+    pub services: Arc<Services>,
+    /// None where another host of this process has the recorder.
+    pub metrics: Option<PrometheusHandle>,
+    folder: Mutex<Option<FolderWatch>>,
+    stop: CancellationToken,
+    guests: GuestThreads,
+}
+
+impl Host {
+    /// Opens the data folder and starts everything that runs by itself: the
+    /// watch over the plugins folder, the delivery of events, what an earlier
+    /// process left to do.
+    ///
+    /// # Errors
+    ///
+    /// If something in the configuration or on disk makes that impossible; the
+    /// message says what to change.
+    pub async fn start(config: Config) -> Result<Arc<Self>> {
+        let store = Arc::new(Store::open(&config.storage.data_dir, config.storage.readers).await?);
+        let engine = Engine::new(&config.limits, &config.turns)?;
+        let compiled = config.registry.max_compiled_bytes;
+        let components = Arc::new(Components::new(engine.clone(), store.data_dir(), compiled)?);
+        let agents = Arc::new(Agents::new(
+            Arc::clone(&store),
+            Arc::clone(&components),
+            config.registry.clone(),
+            config.limits.clone(),
+        ));
+        let hooks = RuntimeHooks {
+            agents: Arc::clone(&agents),
+            components,
+        };
+        let registry = Arc::new(Registry::new(
+            Arc::clone(&store),
+            config.registry.clone(),
+            Arc::new(hooks),
+        )?);
+        let bus = Arc::new(Bus::default());
+        let services = Arc::new(Services {
+            store: Arc::clone(&store),
+            bus: Arc::clone(&bus),
+            gateway: Gateway::new(&config.llm, Handle::current())?,
+            databases: Databases::new(store.data_dir().join("databases"), OPEN_DATABASES),
+            outbound: Outbound::new(config.secrets.clone(), Handle::current())?,
+        });
+        let feeds = Arc::new(Feeds::default());
+        let guests = GuestThreads::start(config.turns.threads)?;
+        let runner = Arc::new(Runner::new(
+            engine,
+            Arc::clone(&services),
+            Arc::clone(&agents),
+            Arc::clone(&feeds),
+            config.turns.slice_fuel,
+        ));
+        let scheduler = Arc::new(Scheduler::new(
+            Arc::clone(&runner),
+            guests.handle(),
+            &config.turns,
+        ));
+        let inbox = Arc::new(Inbox::new(
+            Arc::clone(&store),
+            Arc::clone(&scheduler),
+            Arc::clone(&feeds),
+        ));
+        let host = Arc::new(Self {
+            config,
+            store,
+            registry,
+            agents,
+            inbox,
+            feeds,
+            runner,
+            scheduler,
+            bus,
+            services,
+            metrics: install_metrics(),
+            folder: Mutex::default(),
+            stop: CancellationToken::new(),
+            guests,
+        });
+        host.take_up_unfinished().await?;
+        host.start_tasks().await?;
+        Ok(host)
+    }
+
+    /// Finishes what runs, as far as `[server] drain_timeout_ms` allows, and
+    /// closes everything. What is not finished is taken up at the next start.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        if let Some(folder) = self.folder.lock().await.take() {
+            folder.stop().await;
+        }
+        let patience = Duration::from_millis(self.config.server.drain_timeout_ms);
+        if !self.scheduler.drain(patience).await {
+            warn!(
+                turns = self.scheduler.load(),
+                "stopping with turns that have not ended"
+            );
+        }
+        self.guests.stop();
+        self.store.close().await;
+    }
+
+    /// Cancelled when the host stops.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    async fn start_tasks(self: &Arc<Self>) -> Result<()> {
+        let dispatcher = Arc::new(Dispatcher::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.inbox),
+            Arc::clone(&self.bus),
+            self.config.events.clone(),
+        ));
+        tokio::spawn(dispatcher.run(self.stopping()));
+        let folder = FolderWatch::start(Arc::clone(&self.registry), DEFAULT_TENANT).await?;
+        *self.folder.lock().await = Some(folder);
+        let host = Arc::clone(self);
+        tokio::spawn(async move { host.keep_house().await });
+        Ok(())
+    }
+
+    async fn keep_house(&self) {
+        let mut ticks = tokio::time::interval(HOUSEKEEPING);
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            if let Err(error) = self.store.remove_expired_state().await {
+                warn!(error = %format!("{error:#}"), "expired state cannot be removed");
+            }
+        }
+    }
+
+    /// Turns that an earlier process accepted and did not begin are run;
+    /// those that it was running are ended as interrupted.
+    async fn take_up_unfinished(&self) -> Result<()> {
+        let rows = self
+            .store
+            .unfinished_turns()
+            .await
+            .context("reading unfinished turns")?;
+        if !rows.is_empty() {
+            info!(turns = rows.len(), "taking up turns of an earlier process");
+        }
+        for row in rows {
+            let job = Job::of_row(&row, self.feeds.open(&row.id))?;
+            if row.status == TurnStatus::Running {
+                let failure = Failure::new(
+                    FailureCode::Interrupted,
+                    "The host stopped while this turn was running.",
+                );
+                self.runner.refuse(&job, failure).await;
+            } else if let Some(seat) = self.scheduler.wait_for_seat().await {
+                self.scheduler.enqueue(job, seat);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn install_metrics() -> Option<PrometheusHandle> {
+    PrometheusBuilder::new().install_recorder().ok()
+}
+
+/// What the registry makes the runtime do.
+struct RuntimeHooks {
+    agents: Arc<Agents>,
+    components: Arc<Components>,
+}
+
+impl Hooks for RuntimeHooks {
+    fn changed(&self, tenant: &str, agent: &str) {
+        self.agents.forget(tenant, agent);
+    }
+
+    fn prepare(&self, digest: &str) -> BoxFuture<'_, Result<()>> {
+        let digest = digest.to_owned();
+        async move { self.components.prepare(&digest).await }.boxed()
+    }
+}
+
+/// The threads that run guests. They serve no socket, so a guest that computes
+/// delays nobody but other guests, and those only by a slice.
+struct GuestThreads(std::sync::Mutex<Option<Runtime>>, Handle);
+
+impl GuestThreads {
+    fn start(threads: usize) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads.max(1))
+            .thread_name("guest")
+            // A guest that computes is polled once a slice; the defaults would
+            // look at timers and at wakers from outside every 61 and 31 slices.
+            .event_interval(2)
+            .global_queue_interval(2)
+            .enable_all()
+            .build()
+            .context("cannot start the threads for guests")?;
+        let handle = runtime.handle().clone();
+        Ok(Self(std::sync::Mutex::new(Some(runtime)), handle))
+    }
+
+    fn handle(&self) -> Handle {
+        self.1.clone()
+    }
+
+    fn stop(&self) {
+        let runtime = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
+        if let Some(runtime) = runtime {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for GuestThreads {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

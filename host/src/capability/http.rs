@@ -1,0 +1,71 @@
+//! `http`: requests to the outside. The effect is `net::Outbound`.
+
+use wasmtime::component::HasData;
+
+use crate::net::Outbound;
+use crate::registry::Grant;
+use crate::runtime::HostState;
+use crate::runtime::bindings::{http, types};
+use crate::turn::{Call, Commit, Window};
+
+pub(super) struct Http<'a> {
+    window: &'a mut Window,
+    outbound: &'a Outbound,
+}
+
+pub(super) struct HasHttp;
+
+impl HasData for HasHttp {
+    type Data<'a> = Http<'a>;
+}
+
+impl<'a> Http<'a> {
+    pub(super) fn of(state: &'a mut HostState) -> Self {
+        Self {
+            window: &mut state.window,
+            outbound: &state.services.outbound,
+        }
+    }
+}
+
+impl http::Host for Http<'_> {
+    async fn send(
+        &mut self,
+        request: http::Request,
+    ) -> wasmtime::Result<Result<http::Response, types::Error>> {
+        let agent = std::sync::Arc::clone(self.window.agent());
+        let permit = |grant: Grant<'_>| {
+            if agent.grants.allows(grant) {
+                Ok(())
+            } else {
+                Err(agent.grants.refusal(&agent.name, grant))
+            }
+        };
+        let host_allowed = |host: &str| permit(Grant::Http(host));
+        let secret_allowed = |name: &str| permit(Grant::Secret(name));
+        // Hosts are granted one by one, and again after each redirect, by the
+        // effect itself.
+        let call = Call {
+            kind: "http.send",
+            grant: None,
+            args: &request,
+        };
+        let commit = if is_safe(&request.method) {
+            Commit::Later
+        } else {
+            Commit::Synced
+        };
+        let effect = self.outbound.send(
+            request.clone(),
+            &agent.limits.http,
+            &host_allowed,
+            &secret_allowed,
+        );
+        Ok(self.window.perform(call, commit, effect).await?)
+    }
+}
+
+/// Methods that can be repeated without harm (RFC 9110, section 9.2.1).
+fn is_safe(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS")
+}

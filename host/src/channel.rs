@@ -1,0 +1,3 @@
+//! Ways in and out, one file or folder for each.
+
+pub mod http;

@@ -1,0 +1,274 @@
+//! Messages in, answers out: as JSON, or as they are made by server-sent
+//! events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::turns::TurnView;
+use super::{Api, Caller, Code, Problem, sse};
+use crate::clock::now_ms;
+use crate::inbox::{Admitted, Inbound};
+use crate::runtime::Input;
+use crate::runtime::bindings::types;
+use crate::store::{Idempotency, Scope, TurnStatus};
+use crate::turn::Feed;
+
+/// The longest text of a message, in bytes.
+const MAX_TEXT_BYTES: usize = 256 << 10;
+const MAX_NAME_BYTES: usize = 200;
+const MAX_KEY_BYTES: usize = 200;
+/// The agent that answers messages to nobody in particular.
+const DEFAULT_AGENT: &str = "assistant";
+
+/// A message to an agent.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewMessage {
+    /// At most 256 KiB of UTF-8.
+    pub text: String,
+    /// Continues a conversation; a new one begins without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<String>,
+    /// For whom a program speaks; the token's own name without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+}
+
+pub(super) fn router() -> Router<Api> {
+    Router::new()
+        .route("/agents/{agent}/messages", post(to_agent))
+        .route("/messages", post(to_anyone))
+}
+
+/// Says something to an agent.
+#[utoipa::path(post, path = "/api/v1/agents/{agent}/messages", tag = "messages",
+    params(("agent" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("Prefer" = Option<String>, Header, description = "`respond-async`: answer 202 at once")),
+    request_body = NewMessage,
+    responses((status = 200, body = TurnView), (status = 202, body = TurnView), (status = "default", description = "A problem document (RFC 9457)")))]
+pub(super) async fn to_agent(
+    State(api): State<Api>,
+    caller: Caller,
+    Path(agent): Path<String>,
+    headers: HeaderMap,
+    body: Result<Json<NewMessage>, JsonRejection>,
+) -> Result<Response, Problem> {
+    say(&api, &caller, agent, &headers, body?.0).await
+}
+
+/// Says something to whichever agent fits.
+#[utoipa::path(post, path = "/api/v1/messages", tag = "messages", request_body = NewMessage,
+    responses((status = 200, body = TurnView), (status = 202, body = TurnView), (status = "default", description = "A problem document (RFC 9457)")))]
+pub(super) async fn to_anyone(
+    State(api): State<Api>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Result<Json<NewMessage>, JsonRejection>,
+) -> Result<Response, Problem> {
+    say(&api, &caller, DEFAULT_AGENT.to_owned(), &headers, body?.0).await
+}
+
+async fn say(
+    api: &Api,
+    caller: &Caller,
+    agent: String,
+    headers: &HeaderMap,
+    message: NewMessage,
+) -> Result<Response, Problem> {
+    caller.require(Scope::Chat)?;
+    check(&message)?;
+    if !api.host.agents.exists(&caller.tenant, &agent).await? {
+        return Err(no_such_agent(&agent));
+    }
+    let idempotency = idempotency(caller, &agent, headers, &message)?;
+    let inbound = inbound(caller, agent, message, idempotency);
+    let seat = api.host.inbox.seat().ok_or_else(Problem::busy)?;
+    match api.host.inbox.admit(inbound, seat).await? {
+        Admitted::Turn(feed) => answer(api, caller, &feed, headers).await,
+        Admitted::Repeated(turn) => repeated(api, caller, &turn, headers).await,
+        Admitted::KeyReused => Err(Problem::new(
+            Code::IdempotencyMismatch,
+            "this idempotency key was used before with another message",
+        )),
+    }
+}
+
+/// Answers in the form that was asked for.
+async fn answer(
+    api: &Api,
+    caller: &Caller,
+    feed: &Arc<Feed>,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    if wants_events(headers) {
+        return Ok(sse::live(api, &caller.tenant, feed, 0));
+    }
+    if !wants_async(headers) {
+        let patience = Duration::from_millis(api.host.config.server.answer_timeout_ms);
+        let _ = tokio::time::timeout(patience, feed.ended()).await;
+    }
+    answer_by_row(api, caller, &feed.turn).await
+}
+
+/// A request that came before gets the answer of then.
+async fn repeated(
+    api: &Api,
+    caller: &Caller,
+    turn: &str,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
+    match api.host.feeds.get(turn) {
+        Some(feed) => answer(api, caller, &feed, headers).await,
+        None if wants_events(headers) => sse::stored(api, &caller.tenant, turn, 0).await,
+        None => answer_by_row(api, caller, turn).await,
+    }
+}
+
+async fn answer_by_row(api: &Api, caller: &Caller, turn: &str) -> Result<Response, Problem> {
+    let view = TurnView::load(api, &caller.tenant, turn).await?;
+    if let Some(failure) = &view.error {
+        return Err(Problem::of_failure(turn, failure));
+    }
+    let status = if view.status == TurnStatus::Completed {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
+    Ok((status, Json(view)).into_response())
+}
+
+fn inbound(
+    caller: &Caller,
+    agent: String,
+    message: NewMessage,
+    idempotency: Option<Idempotency>,
+) -> Inbound {
+    let user = message.user.unwrap_or_else(|| caller.name.clone());
+    let author = types::Author {
+        id: format!("http:{user}"),
+        name: Some(user),
+    };
+    let conversation = message
+        .conversation
+        .unwrap_or_else(|| Uuid::now_v7().to_string());
+    Inbound {
+        tenant: caller.tenant.clone(),
+        agent,
+        channel: "http".to_owned(),
+        user: Some(author.id.clone()),
+        input: Input::Chat(types::Message {
+            id: Uuid::now_v7().to_string(),
+            conversation,
+            channel: "http".to_owned(),
+            author,
+            text: message.text,
+            at_ms: now_ms().unsigned_abs(),
+            attachments: Vec::new(),
+            history: Vec::new(),
+            client_tools: Vec::new(),
+            client_tool_results: Vec::new(),
+            context_json: "{}".to_owned(),
+        }),
+        idempotency,
+    }
+}
+
+fn check(message: &NewMessage) -> Result<(), Problem> {
+    if message.text.len() > MAX_TEXT_BYTES {
+        return Err(Problem::new(
+            Code::TooLarge,
+            format!("the text is at most {MAX_TEXT_BYTES} bytes"),
+        ));
+    }
+    if message.text.trim().is_empty() {
+        return Err(Problem::new(Code::InvalidRequest, "the text is empty"));
+    }
+    for (name, value) in [
+        ("conversation", &message.conversation),
+        ("user", &message.user),
+    ] {
+        if let Some(value) = value
+            && (value.is_empty()
+                || value.len() > MAX_NAME_BYTES
+                || value.chars().any(char::is_control))
+        {
+            return Err(Problem::new(
+                Code::InvalidRequest,
+                format!("{name} is 1 to {MAX_NAME_BYTES} bytes without control characters"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn idempotency(
+    caller: &Caller,
+    agent: &str,
+    headers: &HeaderMap,
+    message: &NewMessage,
+) -> Result<Option<Idempotency>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let key = value
+        .to_str()
+        .ok()
+        .filter(|key| !key.is_empty() && key.len() <= MAX_KEY_BYTES);
+    let key = key.ok_or_else(|| {
+        Problem::new(
+            Code::InvalidRequest,
+            format!("idempotency-key is 1 to {MAX_KEY_BYTES} characters of ASCII"),
+        )
+    })?;
+    let body = serde_json::to_vec(message).map_err(Problem::internal)?;
+    let mut hasher = Sha256::new();
+    hasher.update(agent.as_bytes());
+    hasher.update([0]);
+    hasher.update(&body);
+    Ok(Some(Idempotency {
+        token: caller.token.clone(),
+        key: key.to_owned(),
+        body_hash: hex::encode(hasher.finalize()),
+    }))
+}
+
+fn wants_events(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| {
+            value
+                .split(',')
+                .any(|kind| kind.trim().starts_with("text/event-stream"))
+        })
+}
+
+fn wants_async(headers: &HeaderMap) -> bool {
+    headers
+        .get_all("prefer")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| {
+            value
+                .split(',')
+                .any(|wish| wish.trim().eq_ignore_ascii_case("respond-async"))
+        })
+}
+
+pub(super) fn no_such_agent(agent: &str) -> Problem {
+    Problem::new(
+        Code::NotFound,
+        format!("there is no agent {agent:?} that answers; see: anchorhold agents list"),
+    )
+}

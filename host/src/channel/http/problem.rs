@@ -1,0 +1,193 @@
+//! Errors of the API: problem documents (RFC 9457) with a `code` to decide on.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::runtime::{Failure, FailureCode};
+
+/// What went wrong, for programs. A failed turn has the code of its failure
+/// instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    InvalidRequest,
+    Unauthenticated,
+    Forbidden,
+    NotFound,
+    Conflict,
+    TooLarge,
+    /// The idempotency key was used with another body.
+    IdempotencyMismatch,
+    Busy,
+    Internal,
+}
+
+impl Code {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+/// A problem document.
+#[derive(Debug, Clone, Serialize)]
+pub struct Problem {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    code: String,
+    detail: String,
+    /// The turn that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turn: Option<String>,
+    #[serde(skip)]
+    retry_after_s: Option<u64>,
+}
+
+impl Problem {
+    /// A problem with the status that its code has.
+    pub fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self::with_status(code.status(), code, detail)
+    }
+
+    /// A problem with a status of its own.
+    pub fn with_status(status: StatusCode, code: Code, detail: impl Into<String>) -> Self {
+        Self::of(status, name(code), detail.into())
+    }
+
+    /// A fault of the host: `cause` is logged and not shown.
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        tracing::error!(error = %format!("{cause:#}"), "a request failed");
+        Self::new(
+            Code::Internal,
+            "the host could not do this; operators find the cause in the log",
+        )
+    }
+
+    /// The queue is full.
+    pub fn busy() -> Self {
+        let mut problem = Self::new(Code::Busy, "too many turns are waiting; try again shortly");
+        problem.retry_after_s = Some(1);
+        problem
+    }
+
+    /// A turn that failed.
+    pub fn of_failure(turn: &str, failure: &Failure) -> Self {
+        let mut problem = Self::of(
+            status_of(failure.code),
+            name(failure.code),
+            failure.message.clone(),
+        );
+        problem.turn = Some(turn.to_owned());
+        problem
+    }
+
+    fn of(status: StatusCode, code: String, detail: String) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self {
+            kind: "about:blank",
+            title,
+            status: status.as_u16(),
+            code,
+            detail,
+            turn: None,
+            retry_after_s: None,
+        }
+    }
+}
+
+/// The status that a failed turn is answered with.
+fn status_of(code: FailureCode) -> StatusCode {
+    match code {
+        FailureCode::OutOfFuel
+        | FailureCode::MemoryLimit
+        | FailureCode::TableLimit
+        | FailureCode::StackOverflow
+        | FailureCode::HostCallLimit
+        | FailureCode::HostCallBytes
+        | FailureCode::OutputLimit
+        | FailureCode::Trap
+        | FailureCode::AgentError => StatusCode::BAD_GATEWAY,
+        FailureCode::Deadline => StatusCode::GATEWAY_TIMEOUT,
+        FailureCode::Denied => StatusCode::FORBIDDEN,
+        FailureCode::Busy | FailureCode::BudgetExceeded => StatusCode::TOO_MANY_REQUESTS,
+        FailureCode::AgentUnavailable => StatusCode::NOT_FOUND,
+        FailureCode::Cancelled => StatusCode::CONFLICT,
+        FailureCode::Interrupted => StatusCode::SERVICE_UNAVAILABLE,
+        FailureCode::Diverged | FailureCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The name that a code has on the wire.
+fn name(code: impl Serialize) -> String {
+    match serde_json::to_value(code) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => "internal".to_owned(),
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after_s;
+        let unauthenticated = status == StatusCode::UNAUTHORIZED;
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if unauthenticated {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<JsonRejection> for Problem {
+    fn from(rejection: JsonRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::new(
+                Code::TooLarge,
+                "the body is larger than [server] max_body_bytes",
+            ),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::with_status(
+                rejection.status(),
+                Code::InvalidRequest,
+                "send JSON, with content-type: application/json",
+            ),
+            _ => Self::new(
+                Code::InvalidRequest,
+                format!("the body cannot be read: {}", rejection.body_text()),
+            ),
+        }
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(Code::InvalidRequest, rejection.body_text())
+    }
+}
+
+impl From<anyhow::Error> for Problem {
+    fn from(error: anyhow::Error) -> Self {
+        Self::internal(format!("{error:#}"))
+    }
+}

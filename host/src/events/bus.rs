@@ -1,0 +1,245 @@
+//! Delivery: events that are due become turns of the agents that subscribe, in
+//! order within an agent and ordering key, again and later when they fail.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use crate::clock::now_ms;
+use crate::config;
+use crate::inbox::{Admitted, Inbound, Inbox};
+use crate::runtime::Input;
+use crate::runtime::bindings::events::Event;
+use crate::store::{Delivery, Durability, NewEvent, Store, TurnStatus};
+
+/// How long to wait at most before looking again.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// How long to wait after the store failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Wakes the delivery of events.
+#[derive(Default)]
+pub struct Bus {
+    published: Notify,
+}
+
+impl Bus {
+    /// Something was published or may be due.
+    pub fn wake(&self) {
+        self.published.notify_one();
+    }
+
+    /// Stores an event and delivers it; answers to how many agents it goes.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails; nothing is published then.
+    pub async fn publish(&self, store: &Store, event: NewEvent) -> Result<usize> {
+        let subscribers = store.publish(event, Durability::Synced).await?;
+        self.wake();
+        Ok(subscribers)
+    }
+}
+
+/// Delivers events as long as the host runs.
+pub struct Dispatcher {
+    store: Arc<Store>,
+    inbox: Arc<Inbox>,
+    bus: Arc<Bus>,
+    config: config::Events,
+    /// Deliveries under way: event position and agent.
+    under_way: Mutex<HashSet<(i64, String)>>,
+}
+
+impl Dispatcher {
+    /// A dispatcher of what `bus` is woken for.
+    pub fn new(
+        store: Arc<Store>,
+        inbox: Arc<Inbox>,
+        bus: Arc<Bus>,
+        config: config::Events,
+    ) -> Self {
+        Self {
+            store,
+            inbox,
+            bus,
+            config,
+            under_way: Mutex::default(),
+        }
+    }
+
+    /// Delivers until `stop`.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            let wait = match self.start_due().await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    error!(error = %format!("{error:#}"), "due events cannot be read");
+                    AFTER_FAILURE
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.bus.published.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Starts what is due; answers how long to wait for more.
+    async fn start_due(self: &Arc<Self>) -> Result<Duration> {
+        let busy = self.under_way().len();
+        let free = self.config.concurrent.saturating_sub(busy);
+        if free == 0 {
+            return Ok(LONGEST_WAIT);
+        }
+        // What is under way is due as well, so it is asked for besides.
+        let due = self
+            .store
+            .due_deliveries(u32::try_from(free + busy).unwrap_or(u32::MAX))
+            .await?;
+        for delivery in due {
+            let key = (delivery.event.position, delivery.agent.clone());
+            if self.under_way().insert(key.clone()) {
+                let this = Arc::clone(self);
+                tokio::spawn(async move {
+                    this.deliver(delivery).await;
+                    this.under_way().remove(&key);
+                    this.bus.wake();
+                });
+            }
+        }
+        let wait = match self.store.next_delivery_at().await? {
+            Some(at) if at > now_ms() => Duration::from_millis((at - now_ms()).unsigned_abs()),
+            _ => LONGEST_WAIT,
+        };
+        Ok(wait.min(LONGEST_WAIT))
+    }
+
+    async fn deliver(&self, delivery: Delivery) {
+        let settled = match self.attempt(&delivery).await {
+            Ok(settled) => settled,
+            Err(error) => self.failed(&delivery, format!("{error:#}"), None),
+        };
+        let stored = self
+            .store
+            .settle_delivery(
+                &delivery,
+                settled.status,
+                settled.next_at,
+                settled.error,
+                settled.turn,
+            )
+            .await;
+        if let Err(error) = stored {
+            error!(event = delivery.event.id, error = %format!("{error:#}"), "a delivery cannot be settled; it will be made again");
+            tokio::time::sleep(AFTER_FAILURE).await;
+        }
+    }
+
+    async fn attempt(&self, delivery: &Delivery) -> Result<Settled> {
+        if delivery.expires_at.is_some_and(|at| at <= now_ms()) {
+            return Ok(Settled {
+                status: "expired",
+                next_at: now_ms(),
+                error: None,
+                turn: None,
+            });
+        }
+        let seat = self
+            .inbox
+            .wait_for_seat()
+            .await
+            .context("the host is stopping")?;
+        let inbound = Inbound {
+            tenant: delivery.tenant_id.clone(),
+            agent: delivery.agent.clone(),
+            channel: "events".to_owned(),
+            user: None,
+            input: Input::Event(event_of(delivery)),
+            idempotency: None,
+        };
+        let Admitted::Turn(feed) = self.inbox.admit(inbound, seat).await? else {
+            anyhow::bail!("an event was taken for a repeated request");
+        };
+        feed.ended().await;
+        let turn = feed.turn.clone();
+        let row = self
+            .store
+            .turn(&delivery.tenant_id, &turn)
+            .await?
+            .context("the turn of a delivery is gone")?;
+        if row.status == TurnStatus::Completed {
+            return Ok(Settled {
+                status: "done",
+                next_at: now_ms(),
+                error: None,
+                turn: Some(turn),
+            });
+        }
+        Ok(self.failed(delivery, row.error.unwrap_or_default(), Some(turn)))
+    }
+
+    /// What comes after a failure: another attempt, later each time, or none.
+    fn failed(&self, delivery: &Delivery, error: String, turn: Option<String>) -> Settled {
+        let attempts = u32::try_from(delivery.attempts + 1).unwrap_or(u32::MAX);
+        let (event, agent) = (&delivery.event.id, &delivery.agent);
+        if attempts >= self.config.max_attempts {
+            warn!(event, agent, attempts, "an event is a dead letter now");
+            metrics::counter!("anchorhold_events_dead_total").increment(1);
+            return Settled {
+                status: "dead",
+                next_at: now_ms(),
+                error: Some(error),
+                turn,
+            };
+        }
+        let factor = 1u64.checked_shl(attempts - 1).unwrap_or(u64::MAX);
+        let wait = self
+            .config
+            .backoff_ms
+            .saturating_mul(factor)
+            .min(self.config.max_backoff_ms);
+        let next_at = now_ms().saturating_add(i64::try_from(wait).unwrap_or(i64::MAX));
+        Settled {
+            status: "pending",
+            next_at,
+            error: Some(error),
+            turn,
+        }
+    }
+
+    fn under_way(&self) -> std::sync::MutexGuard<'_, HashSet<(i64, String)>> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How an attempt ended.
+struct Settled {
+    status: &'static str,
+    next_at: i64,
+    error: Option<String>,
+    turn: Option<String>,
+}
+
+fn event_of(delivery: &Delivery) -> Event {
+    let event = &delivery.event;
+    Event {
+        id: event.id.clone(),
+        topic: event.topic.clone(),
+        source: event.source.clone(),
+        data_json: event.data.clone(),
+        ordering_key: event.ordering_key.clone(),
+        correlation: event.correlation.clone(),
+        at_ms: event.at.unsigned_abs(),
+        attempt: u32::try_from(delivery.attempts + 1).unwrap_or(u32::MAX),
+    }
+}

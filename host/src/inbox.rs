@@ -1,0 +1,140 @@
+//! The inbox: whatever is to become a turn is stored here first, and only then
+//! acknowledged by its channel.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use rand::Rng;
+use uuid::Uuid;
+
+use crate::codec;
+use crate::runtime::Input;
+use crate::store::{Accepted, Idempotency, NewMessage, NewTurn, Store, TurnKind};
+use crate::turn::{Feed, Feeds, Identity, Job, Scheduler, Seat};
+
+/// Something that came in.
+pub struct Inbound {
+    pub tenant: String,
+    pub agent: String,
+    pub channel: String,
+    pub user: Option<String>,
+    pub input: Input,
+    pub idempotency: Option<Idempotency>,
+}
+
+/// What became of it.
+pub enum Admitted {
+    /// It is a turn now, stored, and will run.
+    Turn(Arc<Feed>),
+    /// The same request came before and is this turn.
+    Repeated(String),
+    /// The idempotency key was used before with another body.
+    KeyReused,
+}
+
+/// Takes in messages, events and requests.
+pub struct Inbox {
+    store: Arc<Store>,
+    scheduler: Arc<Scheduler>,
+    feeds: Arc<Feeds>,
+}
+
+impl Inbox {
+    /// An inbox whose turns run by `scheduler`.
+    pub fn new(store: Arc<Store>, scheduler: Arc<Scheduler>, feeds: Arc<Feeds>) -> Self {
+        Self {
+            store,
+            scheduler,
+            feeds,
+        }
+    }
+
+    /// A place in the queue; none means busy.
+    pub fn seat(&self) -> Option<Seat> {
+        self.scheduler.seat()
+    }
+
+    /// Waits for a place in the queue; none when the host stops.
+    pub async fn wait_for_seat(&self) -> Option<Seat> {
+        self.scheduler.wait_for_seat().await
+    }
+
+    /// Stores what came in, synced, and lets it run.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails; then nothing was taken in.
+    pub async fn admit(&self, inbound: Inbound, seat: Seat) -> Result<Admitted> {
+        let id = Uuid::now_v7().to_string();
+        let feed = self.feeds.open(&id);
+        let turn = new_turn(&id, &inbound)?;
+        let job = Job {
+            identity: Identity {
+                tenant: inbound.tenant,
+                turn: id.clone(),
+                channel: inbound.channel,
+                conversation: turn
+                    .message
+                    .as_ref()
+                    .map(|message| message.conversation.clone()),
+                user: inbound.user,
+            },
+            agent: inbound.agent,
+            seed: turn.seed,
+            position: None,
+            input: inbound.input,
+            feed: Arc::clone(&feed),
+        };
+        let scheduler = Arc::clone(&self.scheduler);
+        let enqueue = move |accepted: &Accepted| {
+            if let Accepted::New { position } = accepted {
+                scheduler.enqueue(
+                    Job {
+                        position: *position,
+                        ..job
+                    },
+                    seat,
+                );
+            }
+        };
+        let accepted = self.store.accept_turn(turn, enqueue).await;
+        if !matches!(accepted, Ok(Accepted::New { .. })) {
+            self.feeds.close(&id);
+        }
+        Ok(match accepted? {
+            Accepted::New { .. } => Admitted::Turn(feed),
+            Accepted::Repeated { turn } => Admitted::Repeated(turn),
+            Accepted::KeyReused => Admitted::KeyReused,
+        })
+    }
+}
+
+fn new_turn(id: &str, inbound: &Inbound) -> Result<NewTurn> {
+    let mut seed = [0; 32];
+    rand::rng().fill_bytes(&mut seed);
+    let (kind, message) = match &inbound.input {
+        Input::Chat(message) => (
+            TurnKind::Chat,
+            Some(NewMessage {
+                id: message.id.clone(),
+                conversation: message.conversation.clone(),
+                author_name: message.author.name.clone(),
+                text: message.text.clone(),
+            }),
+        ),
+        Input::Event(_) => (TurnKind::Event, None),
+        Input::Web(_) => (TurnKind::Web, None),
+    };
+    Ok(NewTurn {
+        tenant: inbound.tenant.clone(),
+        id: id.to_owned(),
+        kind,
+        agent: inbound.agent.clone(),
+        channel: inbound.channel.clone(),
+        user: inbound.user.clone(),
+        seed,
+        input: codec::encode(&inbound.input)?,
+        message,
+        idempotency: inbound.idempotency.clone(),
+    })
+}

@@ -1,0 +1,292 @@
+//! One turn in one fresh instance.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use wasmtime::component::{Instance, ResourceTable};
+use wasmtime::{AsContextMut, Store, StoreContextMut};
+use wasmtime_wasi::WasiCtx;
+
+use super::bindings::{events, types, web};
+use super::components::LoadedComponent;
+use super::engine::Engine;
+use super::failure::{Failure, FailureCode};
+use super::limits::{KillSwitch, Limiter, within};
+use super::wasi::{self, Stdio, Time, Timers};
+use crate::capability::database::Databases;
+use crate::capability::llm::Generations;
+use crate::llm::Gateway;
+use crate::net::Outbound;
+use crate::store;
+use crate::turn::{Closed, Window};
+
+/// What capabilities act on; shared by all turns.
+pub struct Services {
+    pub store: Arc<store::Store>,
+    pub bus: Arc<crate::events::Bus>,
+    pub gateway: Gateway,
+    pub databases: Databases,
+    pub outbound: Outbound,
+}
+
+/// The data of a store: one turn.
+pub struct HostState {
+    pub(super) table: ResourceTable,
+    pub(super) wasi: WasiCtx,
+    pub(super) timers: Timers,
+    limiter: Limiter,
+    pub(crate) window: Window,
+    pub(crate) generations: Generations,
+    pub(crate) services: Arc<Services>,
+}
+
+impl HostState {
+    pub(super) fn time(&mut self) -> Time<'_> {
+        Time {
+            window: &mut self.window,
+            table: &mut self.table,
+            timers: &mut self.timers,
+        }
+    }
+
+    pub(crate) fn parts(
+        &mut self,
+    ) -> (
+        &mut Window,
+        &mut ResourceTable,
+        &mut Generations,
+        &Arc<Services>,
+    ) {
+        (
+            &mut self.window,
+            &mut self.table,
+            &mut self.generations,
+            &self.services,
+        )
+    }
+}
+
+/// What a turn is about.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    Chat(types::Message),
+    Event(events::Event),
+    Web(web::Request),
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Output {
+    Reply(types::Reply),
+    Received,
+    Response(web::Response),
+}
+
+/// A turn that has ended.
+pub struct Finished {
+    pub outcome: Result<Output, Failure>,
+    pub(crate) closed: Closed,
+}
+
+/// Runs a turn: a fresh store, an instance, one call. Everything that goes wrong
+/// is a failure of this turn only.
+pub async fn run(
+    engine: &Engine,
+    services: Arc<Services>,
+    window: Window,
+    input: Input,
+    seed: [u8; 32],
+    slice_fuel: u64,
+    kill: &KillSwitch,
+) -> Finished {
+    let agent = Arc::clone(window.agent());
+    let started = Instant::now();
+    let stdio = Stdio::new(agent.limits.log_bytes);
+    let mut store = match new_store(engine, services, window, seed, slice_fuel, &stdio) {
+        Ok(store) => store,
+        Err((window, error)) => return failed(*window, &error),
+    };
+    let deadline = started + Duration::from_millis(agent.limits.wall_ms);
+    let mut instantiated = Duration::ZERO;
+    let outcome = {
+        let work = call(&mut store, &agent.component, input, &mut instantiated);
+        within(work, deadline, kill).await
+    };
+    let outcome = match outcome {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(error)) => {
+            let limiter = &store.data().limiter;
+            Err(Failure::of_trap(
+                &error,
+                limiter.memory_refused,
+                limiter.table_refused,
+            ))
+        }
+        Err(failure) => Err(failure),
+    };
+    let fuel = agent
+        .limits
+        .fuel
+        .saturating_sub(store.get_fuel().unwrap_or(0));
+    let mut state = store.into_data();
+    state.generations.settle(&mut state.window);
+    log_stdio(&mut state.window, &stdio);
+    let mut closed = state.window.close();
+    closed.receipt.fuel = fuel;
+    closed.receipt.memory_peak_bytes = state.limiter.memory_peak as u64;
+    closed.receipt.timing.instantiate_us = micros(instantiated);
+    closed.receipt.timing.guest_us = micros(started.elapsed())
+        .saturating_sub(closed.receipt.timing.host_us)
+        .saturating_sub(closed.receipt.timing.instantiate_us);
+    Finished { outcome, closed }
+}
+
+type NoStore = (Box<Window>, wasmtime::Error);
+
+fn new_store(
+    engine: &Engine,
+    services: Arc<Services>,
+    window: Window,
+    seed: [u8; 32],
+    slice_fuel: u64,
+    stdio: &Stdio,
+) -> Result<Store<HostState>, NoStore> {
+    let limits = window.agent().limits.clone();
+    let state = HostState {
+        table: ResourceTable::new(),
+        wasi: wasi::context(seed, stdio),
+        timers: Timers::new(),
+        limiter: Limiter::new(limits.memory_bytes, limits.table_elements),
+        window,
+        generations: Generations::default(),
+        services,
+    };
+    let mut store = match Store::try_new(&engine.engine, state) {
+        Ok(store) => store,
+        Err(_) => unreachable!("the engine allocates a store"),
+    };
+    store.limiter(|state| &mut state.limiter);
+    store.set_hostcall_fuel(usize::try_from(limits.host_call_bytes).unwrap_or(usize::MAX));
+    let fueled = store
+        .set_fuel(limits.fuel)
+        .and_then(|()| store.fuel_async_yield_interval(Some(slice_fuel.max(1))));
+    match fueled {
+        Ok(()) => Ok(store),
+        Err(error) => Err((Box::new(store.into_data().window), error)),
+    }
+}
+
+fn failed(window: Window, error: &wasmtime::Error) -> Finished {
+    Finished {
+        outcome: Err(Failure::of_trap(error, false, false)),
+        closed: window.close(),
+    }
+}
+
+async fn call(
+    store: &mut Store<HostState>,
+    component: &LoadedComponent,
+    input: Input,
+    instantiated: &mut Duration,
+) -> wasmtime::Result<Result<Output, Failure>> {
+    let started = Instant::now();
+    let instance = match component.pre.instantiate_async(&mut *store).await {
+        Ok(instance) => instance,
+        Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
+            return Ok(Err(Failure::new(
+                FailureCode::Busy,
+                "Too many agents are running; try again shortly.",
+            )));
+        }
+        Err(error) => return Err(error),
+    };
+    *instantiated = started.elapsed();
+    let (store, instance) = (store.as_context_mut(), &instance);
+    match input {
+        Input::Chat(message) => respond(store, instance, component, &message).await,
+        Input::Event(event) => receive(store, instance, component, &event).await,
+        Input::Web(request) => serve(store, instance, component, &request).await,
+    }
+}
+
+async fn respond(
+    mut store: StoreContextMut<'_, HostState>,
+    instance: &Instance,
+    component: &LoadedComponent,
+    message: &types::Message,
+) -> wasmtime::Result<Result<Output, Failure>> {
+    let Some(indices) = &component.chat else {
+        return Ok(Err(lacks("chat")));
+    };
+    let guest = indices.load(&mut store, instance)?;
+    let reply = guest.call_respond(&mut store, message).await?;
+    let limit = store.data().window.agent().limits.output_bytes;
+    Ok(reply.map_err(Failure::of_agent).and_then(|reply| {
+        check_output(reply.text.len(), limit)?;
+        Ok(Output::Reply(reply))
+    }))
+}
+
+async fn receive(
+    mut store: StoreContextMut<'_, HostState>,
+    instance: &Instance,
+    component: &LoadedComponent,
+    event: &events::Event,
+) -> wasmtime::Result<Result<Output, Failure>> {
+    let Some(indices) = &component.subscriber else {
+        return Ok(Err(lacks("subscriber")));
+    };
+    let guest = indices.load(&mut store, instance)?;
+    let received = guest.call_receive(&mut store, event).await?;
+    Ok(received
+        .map(|()| Output::Received)
+        .map_err(Failure::of_agent))
+}
+
+async fn serve(
+    mut store: StoreContextMut<'_, HostState>,
+    instance: &Instance,
+    component: &LoadedComponent,
+    request: &web::Request,
+) -> wasmtime::Result<Result<Output, Failure>> {
+    let Some(indices) = &component.web else {
+        return Ok(Err(lacks("web")));
+    };
+    let guest = indices.load(&mut store, instance)?;
+    let response = guest.call_serve(&mut store, request).await?;
+    let limit = store.data().window.agent().limits.output_bytes;
+    Ok(response.map_err(Failure::of_agent).and_then(|response| {
+        check_output(response.body.len(), limit)?;
+        Ok(Output::Response(response))
+    }))
+}
+
+fn check_output(bytes: usize, limit: u64) -> Result<(), Failure> {
+    if bytes as u64 > limit {
+        return Err(Failure::new(
+            FailureCode::OutputLimit,
+            format!("The agent's answer has {bytes} bytes; at most {limit} are allowed."),
+        ));
+    }
+    Ok(())
+}
+
+fn lacks(interface: &str) -> Failure {
+    Failure::new(
+        FailureCode::AgentUnavailable,
+        format!("This agent does not export {interface:?}, so it cannot do this."),
+    )
+}
+
+fn log_stdio(window: &mut Window, stdio: &Stdio) {
+    for (level, capture) in [("info", &stdio.stdout), ("warn", &stdio.stderr)] {
+        for line in capture.lines() {
+            window.log(level, &line, "{}");
+        }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,49 @@
+//! What a turn used.
+
+use serde::{Deserialize, Serialize};
+
+/// The bill of a turn.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Receipt {
+    /// Units of fuel.
+    pub fuel: u64,
+    /// The most linear memory it had, in bytes.
+    pub memory_peak_bytes: u64,
+    /// From its start to its end, in milliseconds.
+    pub wall_ms: u64,
+    pub host_calls: u64,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
+    /// Millionths of a US dollar; none if the price of a call is unknown.
+    pub cost_micro_usd: Option<u64>,
+    /// Bytes that were logged over the limit and cut off.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub log_bytes_dropped: u64,
+    pub timing: Timing,
+}
+
+/// Where the time went, in microseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Timing {
+    /// Waiting for its conversation and for a place.
+    pub queue_us: u64,
+    /// Mapping the component, if it was not in memory.
+    pub load_us: u64,
+    /// Compiling the component, if that had not been done.
+    pub compile_us: u64,
+    pub instantiate_us: u64,
+    /// In the guest itself.
+    pub guest_us: u64,
+    /// In host calls, models included.
+    pub host_us: u64,
+    /// In model calls.
+    pub model_us: u64,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde asks for"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}

@@ -1,0 +1,563 @@
+//! The window: the one place that every host call of a turn passes.
+//!
+//! A call is counted, looked up in the journal, checked against the grants,
+//! recorded as durably as its kind demands before and after its effect, and put
+//! on the bill. A capability is only its effect and cannot forget a step.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use super::clock::GuestClock;
+use super::feed::Feed;
+use super::journal::{Asked, Journal, MAX_PENDING};
+use super::receipt::Receipt;
+use crate::codec;
+use crate::registry::Grant;
+use crate::runtime::{Failure, FailureCode, ResolvedAgent};
+use crate::store::{Durability, JournalEntry, JournalStatus, LogLine, Store, UsageRow};
+
+/// Whose turn it is; fixed for its length.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    pub tenant: String,
+    pub turn: String,
+    pub channel: String,
+    pub conversation: Option<String>,
+    pub user: Option<String>,
+}
+
+/// A host call: what is asked, and what it needs.
+pub struct Call<'a, A> {
+    /// `interface.function`.
+    pub kind: &'static str,
+    pub grant: Option<Grant<'a>>,
+    pub args: &'a A,
+}
+
+/// A call's place in the journal of its turn.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub seq: i64,
+    /// SHA-256 over kind and arguments, hex.
+    pub args_hash: String,
+}
+
+/// What must be stored before an effect (DESIGN: output commit).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Commit {
+    /// Nothing: a plain read, which can be done again.
+    Later,
+    /// That it is about to happen, written: an effect that is charged for.
+    Intent,
+    /// All that was recorded so far and that it is about to happen, synced: an
+    /// effect outside that must not be repeated blindly.
+    Synced,
+}
+
+/// Why the window ends a turn at once. Anything a guest can decide on is an
+/// error of its interface instead.
+#[derive(Debug, Error)]
+pub enum Stop {
+    #[error("more than {0} host calls")]
+    HostCalls(u64),
+    #[error("{kind} carried {bytes} bytes; at most {limit} are allowed")]
+    HostCallBytes {
+        kind: &'static str,
+        bytes: usize,
+        limit: u64,
+    },
+    #[error("the re-run asked for {asked}, recorded is {recorded}")]
+    Diverged { asked: String, recorded: String },
+    #[error("the host failed: {0:#}")]
+    Host(anyhow::Error),
+}
+
+impl Stop {
+    pub(crate) fn failure(&self) -> Failure {
+        let code = match self {
+            Self::HostCalls(_) => FailureCode::HostCallLimit,
+            Self::HostCallBytes { .. } => FailureCode::HostCallBytes,
+            Self::Diverged { .. } => FailureCode::Diverged,
+            Self::Host(_) => FailureCode::Internal,
+        };
+        match self {
+            Self::Host(error) => {
+                let mut failure =
+                    Failure::new(code, "The host could not do what the agent asked for.");
+                failure.detail = Some(format!("{error:#}"));
+                failure
+            }
+            _ => Failure::new(code, format!("The agent was stopped: {self}.")),
+        }
+    }
+}
+
+/// Errors of interfaces that can say `denied`.
+pub trait Refusable {
+    /// The error for a call without its grant.
+    fn denied(message: String) -> Self;
+}
+
+/// The window of one turn.
+pub struct Window {
+    identity: Identity,
+    agent: Arc<ResolvedAgent>,
+    store: Arc<Store>,
+    feed: Arc<Feed>,
+    journal: Journal,
+    clock: GuestClock,
+    started: Instant,
+    /// The turn's start, nanoseconds since 1970.
+    started_ns: u64,
+    receipt: Receipt,
+    unpriced: bool,
+    usage: Vec<UsageRow>,
+    log: Vec<LogLine>,
+    log_bytes: u64,
+    shown_bytes: u64,
+}
+
+impl Window {
+    /// The window of a turn that starts now, or started at `started_ns`.
+    pub fn new(
+        identity: Identity,
+        agent: Arc<ResolvedAgent>,
+        store: Arc<Store>,
+        feed: Arc<Feed>,
+        journal: Journal,
+        started_ns: u64,
+    ) -> Self {
+        Self {
+            identity,
+            agent,
+            store,
+            feed,
+            journal,
+            clock: GuestClock::new(started_ns),
+            started: Instant::now(),
+            started_ns,
+            receipt: Receipt::default(),
+            unpriced: false,
+            usage: Vec::new(),
+            log: Vec::new(),
+            log_bytes: 0,
+            shown_bytes: 0,
+        }
+    }
+
+    /// Whose turn it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The agent that runs.
+    pub fn agent(&self) -> &Arc<ResolvedAgent> {
+        &self.agent
+    }
+
+    /// The guest's clock.
+    pub fn clock(&self) -> &GuestClock {
+        &self.clock
+    }
+
+    /// Host calls so far.
+    pub fn host_calls(&self) -> u64 {
+        self.receipt.host_calls
+    }
+
+    /// What the person sees.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    /// Whether effects are answered from the record only.
+    pub fn is_replay(&self) -> bool {
+        self.journal.is_replay()
+    }
+
+    /// Counts a host call that has no effect to record: it depends on nothing
+    /// but the turn itself.
+    ///
+    /// # Errors
+    ///
+    /// If the turn made too many.
+    pub fn enter(&mut self) -> Result<(), Stop> {
+        self.receipt.host_calls += 1;
+        let limit = self.agent.limits.host_calls;
+        if self.receipt.host_calls > limit {
+            Err(Stop::HostCalls(limit))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Lets a call through and records it.
+    ///
+    /// # Errors
+    ///
+    /// The outer error ends the turn; the inner one is the guest's.
+    pub async fn perform<A, R, E>(
+        &mut self,
+        call: Call<'_, A>,
+        commit: Commit,
+        effect: impl Future<Output = Result<R, E>>,
+    ) -> Result<Result<R, E>, Stop>
+    where
+        A: Serialize,
+        R: Serialize + DeserializeOwned,
+        E: Serialize + DeserializeOwned + Refusable,
+    {
+        self.perform_placed(call, commit, |_| effect).await
+    }
+
+    /// As `perform`, for an effect that wants to know its place in the journal.
+    ///
+    /// # Errors
+    ///
+    /// As `perform`.
+    pub async fn perform_placed<A, R, E, F>(
+        &mut self,
+        call: Call<'_, A>,
+        commit: Commit,
+        effect: impl FnOnce(Place) -> F,
+    ) -> Result<Result<R, E>, Stop>
+    where
+        A: Serialize,
+        R: Serialize + DeserializeOwned,
+        E: Serialize + DeserializeOwned + Refusable,
+        F: Future<Output = Result<R, E>>,
+    {
+        let asked = self.ask(&call)?;
+        if let Some(answer) = self.answer_from_record(&asked)? {
+            return Ok(answer);
+        }
+        if let Err(refusal) = self.check(&call) {
+            return self.record(&asked, Duration::ZERO, Err(E::denied(refusal)));
+        }
+        self.commit_before(&asked, commit).await?;
+        let started = Instant::now();
+        let place = Place {
+            seq: asked.seq,
+            args_hash: asked.args_hash.clone(),
+        };
+        let answer = effect(place).await;
+        let answer = self.record(&asked, started.elapsed(), answer)?;
+        self.flush_if_many().await?;
+        Ok(answer)
+    }
+
+    /// Lets a call through whose effect stores its own record: `effect` gets
+    /// what to store with it, in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// As `perform`.
+    pub async fn perform_stored<A, R, E, F>(
+        &mut self,
+        call: Call<'_, A>,
+        effect: impl FnOnce(Recorder<R, E>) -> F,
+    ) -> Result<Result<R, E>, Stop>
+    where
+        A: Serialize,
+        R: Serialize + DeserializeOwned,
+        E: Serialize + DeserializeOwned + Refusable,
+        F: Future<Output = anyhow::Result<Result<R, E>>>,
+    {
+        let asked = self.ask(&call)?;
+        if let Some(answer) = self.answer_from_record(&asked)? {
+            return Ok(answer);
+        }
+        if let Err(refusal) = self.check(&call) {
+            return self.record(&asked, Duration::ZERO, Err(E::denied(refusal)));
+        }
+        let started = Instant::now();
+        let at = self.now_ns();
+        let recorder = Recorder {
+            asked,
+            before: self.journal.pending.clone(),
+            at,
+            started,
+            of: std::marker::PhantomData,
+        };
+        let answer = effect(recorder).await.map_err(Stop::Host)?;
+        self.journal.pending.clear();
+        self.clock.advance(at);
+        self.receipt.timing.host_us += micros(started.elapsed());
+        Ok(answer)
+    }
+
+    /// Waits; the guest's time goes on by when it was over.
+    ///
+    /// # Errors
+    ///
+    /// If the turn made too many host calls.
+    pub async fn sleep(&mut self, duration: Duration) -> Result<(), Stop> {
+        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let call = Call {
+            kind: "clock.sleep",
+            grant: None,
+            args: &nanoseconds,
+        };
+        let wait = async {
+            tokio::time::sleep(duration).await;
+            Ok::<(), NoError>(())
+        };
+        self.perform(call, Commit::Later, wait).await.map(|_| ())
+    }
+
+    /// Puts a model call on the bill.
+    pub fn charge(&mut self, mut usage: UsageRow, took: Duration) {
+        usage.agent.clone_from(&self.agent.name);
+        usage.user_id.clone_from(&self.identity.user);
+        usage.channel.clone_from(&self.identity.channel);
+        usage.seq = i64::try_from(self.usage.len()).unwrap_or(i64::MAX) + 1;
+        self.receipt.input_tokens += usage.input_tokens.unsigned_abs();
+        self.receipt.output_tokens += usage.output_tokens.unsigned_abs();
+        match usage.cost_micro_usd {
+            Some(cost) => {
+                let sum = self.receipt.cost_micro_usd.unwrap_or(0) + cost.unsigned_abs();
+                self.receipt.cost_micro_usd = Some(sum);
+            }
+            None => self.unpriced = true,
+        }
+        self.receipt.timing.model_us += micros(took);
+        self.usage.push(usage);
+    }
+
+    /// Adds a line to the turn's log, cut off where the log is full.
+    pub fn log(&mut self, level: &str, message: &str, fields: &str) {
+        let size = (message.len() + fields.len()) as u64;
+        let room = self.agent.limits.log_bytes.saturating_sub(self.log_bytes);
+        let (message, dropped) = cut(message, room);
+        self.receipt.log_bytes_dropped += dropped;
+        self.log_bytes = self.log_bytes.saturating_add(size);
+        if message.is_empty() && dropped > 0 {
+            return;
+        }
+        tracing::debug!(target: "anchorhold::agent", turn = %self.identity.turn, agent = %self.agent.name, level, message);
+        self.log.push(LogLine {
+            seq: i64::try_from(self.log.len()).unwrap_or(i64::MAX) + 1,
+            level: level.to_owned(),
+            message: message.to_owned(),
+            fields: fields.to_owned(),
+        });
+    }
+
+    /// Whether `bytes` more may be shown; they count from then on.
+    pub fn may_show(&mut self, bytes: usize) -> bool {
+        self.shown_bytes = self.shown_bytes.saturating_add(bytes as u64);
+        self.shown_bytes <= self.agent.limits.output_bytes
+    }
+
+    /// The bill so far, the time outside of host calls counted as the guest's.
+    pub(crate) fn close(mut self) -> Closed {
+        self.receipt.wall_ms =
+            u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        if self.unpriced {
+            self.receipt.cost_micro_usd = None;
+        } else {
+            self.receipt.cost_micro_usd.get_or_insert(0);
+        }
+        Closed {
+            unasked: self.journal.left_over().map(|entry| entry.kind.clone()),
+            receipt: self.receipt,
+            journal: self.journal.pending,
+            log: self.log,
+            usage: self.usage,
+        }
+    }
+
+    fn ask<A: Serialize>(&mut self, call: &Call<'_, A>) -> Result<Asked, Stop> {
+        self.enter()?;
+        let asked = self.journal.ask(call.kind, call.args).map_err(Stop::Host)?;
+        self.check_bytes(call.kind, asked.args.len())?;
+        Ok(asked)
+    }
+
+    fn check<A>(&self, call: &Call<'_, A>) -> Result<(), String> {
+        match call.grant {
+            Some(grant) if !self.agent.grants.allows(grant) => {
+                Err(self.agent.grants.refusal(&self.agent.name, grant))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_bytes(&self, kind: &'static str, bytes: usize) -> Result<(), Stop> {
+        let limit = self.agent.limits.host_call_bytes;
+        if bytes as u64 > limit {
+            Err(Stop::HostCallBytes { kind, bytes, limit })
+        } else {
+            Ok(())
+        }
+    }
+
+    fn answer_from_record<R: DeserializeOwned, E: DeserializeOwned>(
+        &mut self,
+        asked: &Asked,
+    ) -> Result<Option<Result<R, E>>, Stop> {
+        let Some(entry) = self.journal.recorded(asked.seq) else {
+            return if self.journal.is_replay() {
+                Err(Stop::Diverged {
+                    asked: asked.kind.to_owned(),
+                    recorded: "nothing more".to_owned(),
+                })
+            } else {
+                Ok(None)
+            };
+        };
+        if entry.kind != asked.kind || entry.args_hash != asked.args_hash {
+            return Err(Stop::Diverged {
+                asked: format!("{} {}", asked.kind, codec::to_json(&asked.args)),
+                recorded: format!("{} {}", entry.kind, codec::to_json(&entry.args)),
+            });
+        }
+        let result = entry.result.as_deref().unwrap_or_default();
+        let answer = match entry.status {
+            JournalStatus::Done => Ok(codec::decode(result).map_err(Stop::Host)?),
+            JournalStatus::Failed => Err(codec::decode(result).map_err(Stop::Host)?),
+            JournalStatus::Begun => {
+                return Err(Stop::Host(anyhow!(
+                    "the outcome of {} was not recorded",
+                    entry.kind
+                )));
+            }
+        };
+        self.clock.advance(entry.at.unsigned_abs());
+        Ok(Some(answer))
+    }
+
+    async fn commit_before(&mut self, asked: &Asked, commit: Commit) -> Result<(), Stop> {
+        let durability = match commit {
+            Commit::Later => return Ok(()),
+            Commit::Intent => Durability::Written,
+            Commit::Synced => Durability::Synced,
+        };
+        let mut entries = std::mem::take(&mut self.journal.pending);
+        entries.push(asked.entry(JournalStatus::Begun, None, self.now_ns(), 0));
+        self.store_entries(entries, durability).await
+    }
+
+    /// Records how a call ended and moves the guest's time on.
+    fn record<R: Serialize, E: Serialize>(
+        &mut self,
+        asked: &Asked,
+        took: Duration,
+        answer: Result<R, E>,
+    ) -> Result<Result<R, E>, Stop> {
+        let at = self.now_ns();
+        let entry = asked.ended(&answer, at, took).map_err(Stop::Host)?;
+        let bytes = entry.result.as_ref().map_or(0, Vec::len);
+        self.journal.pending.push(entry);
+        self.clock.advance(at);
+        self.receipt.timing.host_us += micros(took);
+        self.check_bytes(asked.kind, bytes)?;
+        Ok(answer)
+    }
+
+    async fn flush_if_many(&mut self) -> Result<(), Stop> {
+        if self.journal.pending.len() < MAX_PENDING {
+            return Ok(());
+        }
+        let entries = std::mem::take(&mut self.journal.pending);
+        self.store_entries(entries, Durability::Written).await
+    }
+
+    async fn store_entries(
+        &self,
+        entries: Vec<JournalEntry>,
+        durability: Durability,
+    ) -> Result<(), Stop> {
+        let Identity { tenant, turn, .. } = &self.identity;
+        self.store
+            .append_journal(tenant, turn, entries, durability)
+            .await
+            .map_err(Stop::Host)
+    }
+
+    /// The time, of a clock that never goes back within a turn.
+    fn now_ns(&self) -> u64 {
+        let elapsed = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.started_ns.saturating_add(elapsed)
+    }
+}
+
+/// What is left of a window when its turn has ended.
+pub(crate) struct Closed {
+    pub(crate) receipt: Receipt,
+    pub(crate) journal: Vec<JournalEntry>,
+    pub(crate) log: Vec<LogLine>,
+    pub(crate) usage: Vec<UsageRow>,
+    /// The first recorded call that a re-run did not ask for.
+    pub(crate) unasked: Option<String>,
+}
+
+/// Makes the journal entries that an effect stores together with itself.
+pub struct Recorder<R, E> {
+    asked: Asked,
+    before: Vec<JournalEntry>,
+    at: u64,
+    started: Instant,
+    of: std::marker::PhantomData<fn(R, E)>,
+}
+
+impl<R: Serialize, E: Serialize> Recorder<R, E> {
+    /// The entries to store: all that wait, and this call with its answer.
+    ///
+    /// # Errors
+    ///
+    /// If the answer cannot be encoded.
+    pub fn entries(&self, answer: &Result<R, E>) -> anyhow::Result<Vec<JournalEntry>> {
+        let mut entries = self.before.clone();
+        entries.push(self.asked.ended(answer, self.at, self.started.elapsed())?);
+        Ok(entries)
+    }
+}
+
+impl Asked {
+    fn ended<R: Serialize, E: Serialize>(
+        &self,
+        answer: &Result<R, E>,
+        at: u64,
+        took: Duration,
+    ) -> anyhow::Result<JournalEntry> {
+        let (status, result) = match answer {
+            Ok(result) => (JournalStatus::Done, codec::encode(result)?),
+            Err(error) => (JournalStatus::Failed, codec::encode(error)?),
+        };
+        Ok(self.entry(
+            status,
+            Some(result),
+            at,
+            i64::try_from(took.as_micros()).unwrap_or(i64::MAX),
+        ))
+    }
+}
+
+/// The error of calls that cannot fail.
+#[derive(Debug, Serialize, serde::Deserialize)]
+struct NoError;
+
+impl Refusable for NoError {
+    fn denied(_: String) -> Self {
+        Self
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The part of a text that fits, and how many bytes do not.
+fn cut(text: &str, room: u64) -> (&str, u64) {
+    let mut end = usize::try_from(room).unwrap_or(usize::MAX).min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    (&text[..end], (text.len() - end) as u64)
+}
