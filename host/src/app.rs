@@ -144,6 +144,11 @@ impl Host {
         self.store.close().await;
     }
 
+    /// Lets channels stop taking in more.
+    pub fn begin_stop(&self) {
+        self.stop.cancel();
+    }
+
     /// Cancelled when the host stops.
     pub fn stopping(&self) -> CancellationToken {
         self.stop.clone()

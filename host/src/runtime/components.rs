@@ -38,6 +38,9 @@ pub(super) struct Times {
     pub(super) compile: Duration,
 }
 
+/// A component that takes more than a second to compile.
+const LARGE_BYTES: u64 = 1 << 20;
+
 /// Size and time of a file whose digest was checked.
 type Stamp = (u64, Option<SystemTime>);
 
@@ -50,7 +53,10 @@ pub struct Components {
     loaded: Mutex<HashMap<String, Weak<LoadedComponent>>>,
     /// One lock for each component that is being loaded or compiled.
     busy: Mutex<HashMap<String, Weak<tokio::sync::Mutex<()>>>>,
-    compiling: Semaphore,
+    /// One small component and one large one are compiled at a time, so that a
+    /// Python agent does not keep a Rust agent waiting.
+    compiling_small: Semaphore,
+    compiling_large: Semaphore,
     verified: Mutex<HashMap<String, Stamp>>,
 }
 
@@ -75,7 +81,8 @@ impl Components {
             max_compiled_bytes,
             loaded: Mutex::default(),
             busy: Mutex::default(),
-            compiling: Semaphore::new(1),
+            compiling_small: Semaphore::new(1),
+            compiling_large: Semaphore::new(1),
             verified: Mutex::default(),
         })
     }
@@ -187,9 +194,11 @@ impl Components {
     }
 
     async fn compile(&self, digest: &str) -> Result<()> {
-        let _turn = self.compiling.acquire().await?;
-        let started = Instant::now();
         let source = self.sources.join(format!("{digest}.wasm"));
+        let is_large = std::fs::metadata(&source).is_ok_and(|metadata| metadata.len() > LARGE_BYTES);
+        let lane = if is_large { &self.compiling_large } else { &self.compiling_small };
+        let _turn = lane.acquire().await?;
+        let started = Instant::now();
         let engine = self.engine.engine.clone();
         let target = self.compiled_path(digest);
         tokio::task::spawn_blocking(move || -> Result<()> {
