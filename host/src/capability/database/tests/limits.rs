@@ -4,6 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::*;
 
+/// Memory is counted for the whole process: a statement that runs long beside
+/// the one that eats memory may be stopped in its place.
+static LONG: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 const ENDLESS: &str =
     "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n";
 
@@ -15,6 +19,7 @@ fn limits(change: impl FnOnce(&mut DatabaseLimits)) -> DatabaseLimits {
 
 #[tokio::test]
 async fn an_endless_statement_times_out_and_the_next_one_runs() {
+    let _alone = LONG.lock().await;
     let agent = Agent::with(limits(|limits| limits.statement_ms = 50));
     agent.execute("CREATE TABLE t (x)", &[]).await.unwrap();
     let started = Instant::now();
@@ -32,6 +37,7 @@ async fn an_endless_statement_times_out_and_the_next_one_runs() {
 
 #[tokio::test]
 async fn a_caller_that_goes_away_stops_its_statement() {
+    let _alone = LONG.lock().await;
     let agent = Agent::with(limits(|limits| limits.statement_ms = 60_000));
     let started = Instant::now();
     let waited = tokio::time::timeout(Duration::from_millis(50), agent.query(ENDLESS, &[])).await;
@@ -149,6 +155,7 @@ async fn triggers_that_call_themselves_end() {
 /// Memory that grows without an end is noticed although no row is answered.
 #[tokio::test]
 async fn a_statement_that_eats_memory_is_stopped() {
+    let _alone = LONG.lock().await;
     let agent = Agent::with(limits(|limits| limits.statement_ms = 60_000));
     let eat = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) \
                SELECT json_group_array(hex(zeroblob(1000000))) FROM n";
@@ -163,6 +170,7 @@ async fn a_statement_that_eats_memory_is_stopped() {
 /// Views that multiply, so that compiling would never end.
 #[tokio::test]
 async fn compiling_is_limited_too() {
+    let _alone = LONG.lock().await;
     let agent = Agent::new();
     let mut statements = vec!["CREATE VIEW v0 AS SELECT 1 AS x".to_owned()];
     for level in 1..20 {
@@ -182,6 +190,7 @@ async fn compiling_is_limited_too() {
 /// Searching long text for long text must not take the product of both.
 #[tokio::test]
 async fn functions_take_linear_time() {
+    let _alone = LONG.lock().await;
     let agent = Agent::new();
     let started = Instant::now();
     for sql in [
