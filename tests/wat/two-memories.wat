@@ -23,8 +23,11 @@
       (field "name" string) (field "description" $text)
       (field "input-schema-json" string) (field "strict" bool)))
     (export "tool-definition" (type $tool-definition (eq $tool-definition')))
+    (type $tool-call' (record
+      (field "id" string) (field "name" string) (field "arguments-json" string)))
+    (export "tool-call" (type $tool-call (eq $tool-call')))
     (type $tool-result' (record
-      (field "call-id" string) (field "text" string) (field "is-error" bool)))
+      (field "call" $tool-call) (field "text" string) (field "is-error" bool)))
     (export "tool-result" (type $tool-result (eq $tool-result')))
     (type $attachments (list $attachment))
     (type $history (list $past-message))
@@ -37,9 +40,6 @@
       (field "client-tools" $tools) (field "client-tool-results" $results)
       (field "context-json" string)))
     (export "message" (type $message (eq $message')))
-    (type $tool-call' (record
-      (field "id" string) (field "name" string) (field "arguments-json" string)))
-    (export "tool-call" (type $tool-call (eq $tool-call')))
     (type $calls (list $tool-call))
     (type $reply' (record
       (field "text" string) (field "attachments" $attachments)

@@ -12,6 +12,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
+use crate::guests::copy_if_changed;
 use crate::workspace::Workspace;
 use crate::{cache, step};
 
@@ -61,7 +62,7 @@ const LANGUAGES: [Language; 2] = [
 
 /// Builds every foreign guest into `dir` as `<name>.wasm`, with its manifest beside it.
 pub(crate) fn build(workspace: &Workspace, dir: &Path) -> Result<()> {
-    let cache = cache_dir()?;
+    let cache = cache::dir("foreign")?;
     fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
     let lock = File::create(cache.join("lock"))?;
     step::wait("another build of guests is at work", || Ok(lock.lock()?))?;
@@ -70,31 +71,10 @@ pub(crate) fn build(workspace: &Workspace, dir: &Path) -> Result<()> {
         let wasm = component(language, &folder, &workspace.root.join("wit"), &cache)
             .with_context(|| format!("the guest in tests/foreign/{}", language.name))?;
         let manifest = format!("{}.toml", language.name);
-        publish(&folder.join(&manifest), &dir.join(&manifest))?;
-        publish(&wasm, &dir.join(language.name).with_extension("wasm"))?;
+        copy_if_changed(&folder.join(&manifest), &dir.join(&manifest))?;
+        copy_if_changed(&wasm, &dir.join(language.name).with_extension("wasm"))?;
     }
     Ok(())
-}
-
-fn cache_dir() -> Result<PathBuf> {
-    let Some(base) = cache::variable("ANCHORHOLD_CACHE") else {
-        return cache::dir("foreign");
-    };
-    let dir = base.join("foreign");
-    fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
-    Ok(dir)
-}
-
-/// Puts a copy of `from` in the place of `to`, at once and only if it differs: a host may be
-/// watching.
-fn publish(from: &Path, to: &Path) -> Result<()> {
-    let bytes = fs::read(from).with_context(|| format!("reading {}", from.display()))?;
-    if fs::read(to).is_ok_and(|old| old == bytes) {
-        return Ok(());
-    }
-    let part = to.with_extension("part");
-    fs::write(&part, bytes).with_context(|| format!("writing {}", part.display()))?;
-    fs::rename(&part, to).with_context(|| format!("writing {}", to.display()))
 }
 
 /// The component of `folder`: from the cache, or built into it.
@@ -187,16 +167,16 @@ fn install_javascript(pins: &Path, tools: &Path) -> Result<()> {
 }
 
 fn compile_javascript(job: &Job) -> Command {
-    let mut jco = Command::new(job.tools.join("node_modules/.bin/jco"));
-    jco.arg("componentize")
+    let mut componentize = Command::new(job.tools.join("node_modules/.bin/componentize-qjs"));
+    componentize
+        .arg("--js")
         .arg(job.source.join("agent.js"))
         .arg("--wit")
         .arg(job.wit)
-        // The runtime without `async` needs no more of a host than WASI 0.2.
-        .args(["--world-name", "agent", "--backend", "qjs", "--backend-qjs-disable-async"])
-        .arg("-o")
+        // Without `async` the runtime needs no more of a host than WASI 0.2.
+        .args(["--world", "agent", "--sync", "--output"])
         .arg(job.out);
-    jco
+    componentize
 }
 
 fn install_python(pins: &Path, tools: &Path) -> Result<()> {
@@ -375,26 +355,6 @@ mod tests {
         assert!(
             error.to_string().contains("lacks package.json"),
             "{error:#}"
-        );
-    }
-
-    #[test]
-    fn publishes_only_what_differs() {
-        let dir = tempfile::tempdir().unwrap();
-        let (from, to) = (dir.path().join("a"), dir.path().join("b.wasm"));
-        fs::write(&from, "one").unwrap();
-        publish(&from, &to).unwrap();
-        let first = fs::metadata(&to).unwrap().modified().unwrap();
-        publish(&from, &to).unwrap();
-        assert_eq!(fs::metadata(&to).unwrap().modified().unwrap(), first);
-
-        fs::write(&from, "two").unwrap();
-        publish(&from, &to).unwrap();
-        assert_eq!(fs::read_to_string(&to).unwrap(), "two");
-        assert_eq!(
-            fs::read_dir(dir.path()).unwrap().count(),
-            2,
-            "nothing else is left"
         );
     }
 

@@ -92,7 +92,7 @@ fn built(workspace: &Workspace, member: &Member) -> Result<PathBuf> {
 
 /// Whoever watches `to` sees either the old file or the whole new one, and nothing at all when
 /// the bytes are the same.
-fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
     let bytes = fs::read(from).with_context(|| format!("reading {}", from.display()))?;
     if fs::read(to).is_ok_and(|old| old == bytes) {
         return Ok(());

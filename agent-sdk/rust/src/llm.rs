@@ -10,14 +10,17 @@ pub use crate::bindings::imports::anchorhold::agent::llm::{
 };
 use crate::window::llm as host;
 pub use crate::window::llm::Generation;
-use crate::{Attachment, Message, PastMessage, Result, Speaker, ToolCall, ToolDefinition, reply};
+use crate::{
+    Attachment, Message, PastMessage, Result, Speaker, ToolCall, ToolDefinition, ToolResult, reply,
+};
 
 /// How many events [`Generation::events`] asks for at a time.
 const BATCH: u32 = 64;
 
-/// Waits until one of these has something to read, or has ended, and answers its place.
-pub fn wait_any(generations: &[&Generation]) -> usize {
-    host::wait_any(generations) as usize
+/// Waits until one of these (at least one) has something to read, or has ended, and answers its
+/// place.
+pub fn wait_any(generations: &[&Generation]) -> Result<usize, Error> {
+    host::wait_any(generations).map(|place| place as usize)
 }
 
 /// Turns texts into vectors, in order.
@@ -25,8 +28,8 @@ pub fn embed(request: &EmbedRequest) -> Result<EmbedResponse, Error> {
     host::embed(request)
 }
 
-/// The models that this agent may use.
-pub fn list_models() -> Vec<ModelInfo> {
+/// The models that this agent may use; none without the grant.
+pub fn list_models() -> Result<Vec<ModelInfo>, Error> {
     host::list_models()
 }
 
@@ -84,6 +87,20 @@ impl Request {
             content,
             cache: None,
         })
+    }
+
+    /// Adds what came of the client's tools, behind the calls it came of: models want to see both.
+    /// Without results it adds nothing.
+    pub fn client_tool_results(self, message: &Message) -> Self {
+        let results = &message.client_tool_results;
+        if results.is_empty() {
+            return self;
+        }
+        let calls = results.iter().map(|result| result.call.clone());
+        self.prompt(PromptMessage::tool_calls(calls))
+            .prompt(PromptMessage::tool_results(
+                results.iter().map(ToolAnswer::from),
+            ))
     }
 
     /// Adds any message.
@@ -159,6 +176,16 @@ impl PromptMessage {
         }
     }
 
+    /// A message in which the model calls tools.
+    pub fn tool_calls(calls: impl IntoIterator<Item = ToolCall>) -> Self {
+        let content = calls.into_iter().map(ContentPart::ToolCall).collect();
+        Self {
+            role: Role::Assistant,
+            content,
+            cache: None,
+        }
+    }
+
     /// A message with the results of tools.
     pub fn tool_results(answers: impl IntoIterator<Item = ToolAnswer>) -> Self {
         let content = answers.into_iter().map(ContentPart::ToolResult).collect();
@@ -200,6 +227,15 @@ impl ToolAnswer {
         Self {
             is_error: true,
             ..Self::text(call_id, text)
+        }
+    }
+}
+
+impl From<&ToolResult> for ToolAnswer {
+    fn from(result: &ToolResult) -> Self {
+        Self {
+            is_error: result.is_error,
+            ..Self::text(&result.call.id, &result.text)
         }
     }
 }
@@ -318,6 +354,45 @@ mod tests {
         }
         assert_eq!(text, "one two");
         assert_eq!(generation.response().unwrap().text(), "one two");
+    }
+
+    #[test]
+    fn a_batch_of_none_counts_as_one() {
+        let _host = Host::new().answer("one two");
+        let generation = Request::new("default").start().unwrap();
+        assert_eq!(generation.next(0).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn waiting_for_nothing_is_an_error() {
+        let _host = Host::new().answer("one");
+        let generation = Request::new("default").start().unwrap();
+        assert_eq!(wait_any(&[&generation]).unwrap(), 0);
+        assert_eq!(wait_any(&[]).unwrap_err().kind, ErrorKind::InvalidRequest);
+    }
+
+    #[test]
+    fn results_of_the_client_come_behind_their_calls() {
+        let mut message = crate::testing::message("");
+        let request = Request::new("default").client_tool_results(&message);
+        assert!(request.messages.is_empty());
+
+        let call = ToolCall {
+            id: "call-1".into(),
+            name: "open-door".into(),
+            arguments_json: "{}".into(),
+        };
+        message.client_tool_results = vec![ToolResult {
+            call: call.clone(),
+            text: "locked".into(),
+            is_error: true,
+        }];
+        let request = Request::new("default").client_tool_results(&message);
+        let expected = [
+            PromptMessage::tool_calls([call]),
+            PromptMessage::tool_results([ToolAnswer::error("call-1", "locked")]),
+        ];
+        assert_eq!(request.messages, expected);
     }
 
     #[test]

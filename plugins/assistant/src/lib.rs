@@ -1,7 +1,6 @@
 //! The universal agent, which its configuration specialises: a prompt, a model, the memory of the
 //! conversation, two tools of its own, and whatever tools the client brings along.
 
-mod pending;
 mod settings;
 mod toolbox;
 
@@ -30,12 +29,12 @@ impl Chat for Assistant {
 
 /// What the model sees at first: prompt, facts, history, and the message.
 fn first_request(settings: &Settings, toolbox: &Toolbox, message: &Message) -> Request {
-    let mut request = Request::new(&settings.model)
+    let request = Request::new(&settings.model)
         .system(settings.prompt.clone() + &toolbox.facts_as_prompt())
         .history(message)
         .tools(toolbox.definitions())
-        .tools(message.client_tools.iter().cloned());
-    request.messages.extend(pending::resume(message));
+        .tools(message.client_tools.iter().cloned())
+        .client_tool_results(message);
     if message.text.is_empty() && message.attachments.is_empty() {
         return request;
     }
@@ -54,7 +53,7 @@ fn converse(mut request: Request, toolbox: &Toolbox, max_steps: u32) -> Result<R
         if response.tool_calls().is_empty() || step >= max_steps {
             break;
         }
-        match call_tools(response, toolbox)? {
+        match call_tools(response, toolbox) {
             Next::Ask(messages) => request.messages.extend(messages),
             Next::Wait(tool_calls) => {
                 return Ok(Reply {
@@ -76,18 +75,19 @@ enum Next {
     Wait(Vec<ToolCall>),
 }
 
-fn call_tools(response: Response, toolbox: &Toolbox) -> Result<Next> {
+/// Runs the calls of its own tools. When the client has to answer others, the model does not see
+/// these answers, and need not: the prompt of the next turn has every fact.
+fn call_tools(response: Response, toolbox: &Toolbox) -> Next {
     let (own, of_client): (Vec<_>, Vec<_>) = response
         .tool_calls()
         .into_iter()
         .partition(|call| toolbox.has(&call.name));
     let answers: Vec<_> = own.iter().map(|call| toolbox.call(call)).collect();
-    if of_client.is_empty() {
-        let results = PromptMessage::tool_results(answers);
-        return Ok(Next::Ask([response.into_message(), results]));
+    if !of_client.is_empty() {
+        return Next::Wait(of_client);
     }
-    pending::suspend(&response, &answers);
-    Ok(Next::Wait(of_client))
+    let results = PromptMessage::tool_results(answers);
+    Next::Ask([response.into_message(), results])
 }
 
 /// Keeps what was said before a tool call apart from what is said after it.

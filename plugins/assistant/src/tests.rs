@@ -4,7 +4,7 @@ use anchorhold_agent::llm::{ContentPart, ToolChoice};
 use anchorhold_agent::serde_json::json;
 use anchorhold_agent::state::{self, Scope};
 use anchorhold_agent::testing::{self, Host};
-use anchorhold_agent::{Chat, Speaker, ToolDefinition, ToolResult};
+use anchorhold_agent::{Chat, Speaker, ToolCall, ToolDefinition, ToolResult};
 
 use crate::Assistant;
 
@@ -103,7 +103,7 @@ fn a_call_of_the_clients_tool_ends_the_turn_and_its_result_continues_it() {
     let host = host.answer("It is open.");
     let mut message = testing::message("");
     let result = ToolResult {
-        call_id: "call-1".into(),
+        call: reply.tool_calls[0].clone(),
         text: "open".into(),
         is_error: false,
     };
@@ -112,25 +112,27 @@ fn a_call_of_the_clients_tool_ends_the_turn_and_its_result_continues_it() {
     let messages = &host.requests()[1].messages;
     assert!(matches!(&messages[1].content[0], ContentPart::ToolCall(call) if call.id == "call-1"));
     assert!(matches!(&messages[2].content[0], ContentPart::ToolResult(it) if !it.is_error));
-    assert!(
-        state::list_keys(Scope::Conversation, "", None, 10)
-            .unwrap()
-            .is_empty()
-    );
 }
 
 #[test]
-fn results_of_unknown_calls_are_read_as_text() {
-    let host = host().answer("I see.");
-    let mut message = testing::message("");
-    let result = ToolResult {
-        call_id: "call-9".into(),
-        text: "open".into(),
-        is_error: false,
+fn its_own_tools_run_when_the_turn_ends_for_the_client() {
+    let call = |id: &str, name: &str, arguments: &str| {
+        ContentPart::ToolCall(ToolCall {
+            id: id.into(),
+            name: name.into(),
+            arguments_json: arguments.into(),
+        })
     };
-    message.client_tool_results = vec![result];
-    Assistant::respond(message).unwrap();
-    assert_eq!(host.requests()[0].messages[1].as_text(), "open");
+    let calls = vec![
+        call("call-1", "remember", r#"{"fact": "Ada has door 3."}"#),
+        call("call-2", "open-door", "{}"),
+    ];
+    let _host = host().response(Ok(testing::response(calls)));
+    let reply = Assistant::respond(testing::message("Open my door, 3")).unwrap();
+    let names: Vec<_> = reply.tool_calls.iter().map(|call| &call.name).collect();
+    assert_eq!(names, ["open-door"]);
+    let facts: Option<Vec<String>> = state::get(Scope::User, "facts").unwrap();
+    assert_eq!(facts.unwrap(), ["Ada has door 3."]);
 }
 
 #[test]

@@ -173,8 +173,13 @@ pub(crate) mod llm {
         })
     }
 
-    pub(crate) fn wait_any(_generations: &[&Generation]) -> u32 {
-        0
+    /// All of them have everything to read, so the first will do.
+    pub(crate) fn wait_any(generations: &[&Generation]) -> Result<u32, Error> {
+        if generations.is_empty() {
+            let message = "there is no generation to wait for";
+            return Err(Error::new(ErrorKind::InvalidRequest, message));
+        }
+        Ok(0)
     }
 
     /// One axis, the length of the text: enough to tell vectors apart.
@@ -190,13 +195,13 @@ pub(crate) mod llm {
         })
     }
 
-    pub(crate) fn list_models() -> Vec<ModelInfo> {
+    pub(crate) fn list_models() -> Result<Vec<ModelInfo>, Error> {
         let [alias, provider, model] = ["default", "testing", "testing"].map(String::from);
-        vec![ModelInfo {
+        Ok(vec![ModelInfo {
             alias,
             provider,
             model,
-        }]
+        }])
     }
 
     /// An answer that is being made: here it is there from the start.
@@ -207,13 +212,13 @@ pub(crate) mod llm {
     }
 
     impl Generation {
-        /// The next `max` events; none means the end.
+        /// The next `max` events (0 counts as 1); none means the end.
         pub fn next(&self, max: u32) -> Result<Vec<StreamEvent>, Error> {
             let events = events(&self.response);
             let batch: Vec<_> = events
                 .into_iter()
                 .skip(self.read.get())
-                .take(max as usize)
+                .take(max.max(1) as usize)
                 .collect();
             self.read.set(self.read.get() + batch.len());
             Ok(batch)

@@ -25,7 +25,7 @@
 //! | `stream[:ALIAS] TEXT` | read one event at a time: `{"text", "events"}` with counts |
 //! | `forward[:ALIAS] TEXT` | the text, which the person saw being made |
 //! | `cancel[:ALIAS] TEXT` | as `generate`, after reading one event and cancelling |
-//! | `wait-any[:ALIAS] TEXT1;;TEXT2` | `{"order", "texts"}` |
+//! | `wait-any[:ALIAS] TEXT1;;TEXT2` | `{"order", "texts"}`; without a text it waits for nothing |
 //! | `tool[:ALIAS] TEXT` | offers a function `weather`; `{"calls", "text"}` |
 //! | `json[:ALIAS] TEXT` | asks for JSON `{"city"}` by schema; the text |
 //! | `embed[:ALIAS] TEXT1;;TEXT2` | the lengths of the vectors |

@@ -29,7 +29,7 @@ fn ask(name: &str, alias: &str, text: &str) -> Result<String, Error> {
         "tool" => Ok(calls(&request.tool(weather()).generate()?)),
         "json" => Ok(request.json_schema("place", &place()).generate()?.text()),
         "embed" => embed(alias, text),
-        _ => Ok(models()),
+        _ => models(),
     }
 }
 
@@ -86,6 +86,9 @@ fn cancel(generation: Generation) -> Result<String, Error> {
 
 /// Reads several generations as they come; `order` is who had something to read each time.
 fn wait_any(alias: &str, text: &str) -> Result<String, Error> {
+    if text.is_empty() {
+        llm::wait_any(&[])?;
+    }
     let start = |text: String| Request::new(alias).user(text).start();
     let mut open: Vec<(usize, Generation)> = show::texts(text)
         .into_iter()
@@ -96,7 +99,7 @@ fn wait_any(alias: &str, text: &str) -> Result<String, Error> {
     let mut texts = vec![String::new(); open.len()];
     let mut order = Vec::new();
     while !open.is_empty() {
-        let place = llm::wait_any(&open.iter().map(|(_, it)| it).collect::<Vec<_>>());
+        let place = llm::wait_any(&open.iter().map(|(_, it)| it).collect::<Vec<_>>())?;
         let batch = open[place].1.next(16)?;
         let number = open[place].0;
         order.push(number);
@@ -155,10 +158,10 @@ fn embed(alias: &str, text: &str) -> Result<String, Error> {
         .to_string())
 }
 
-fn models() -> String {
-    llm::list_models()
-        .into_iter()
+fn models() -> Result<String, Error> {
+    let models = llm::list_models()?.into_iter();
+    Ok(models
         .map(|model| model.alias)
         .collect::<Value>()
-        .to_string()
+        .to_string())
 }

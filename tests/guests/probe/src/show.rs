@@ -3,7 +3,7 @@
 use std::fmt::{Debug, Display};
 
 use anchorhold_agent::serde_json::{Value, json};
-use anchorhold_agent::{Error, ErrorKind, Event, Message};
+use anchorhold_agent::{Error, ErrorKind, Event, Message, ToolCall, ToolResult};
 
 /// The first word and the rest.
 pub(crate) fn split(text: &str) -> (&str, &str) {
@@ -61,9 +61,23 @@ pub(crate) fn message(message: &Message) -> String {
         "attachments": message.attachments.iter().map(|it| &it.name).collect::<Vec<_>>(),
         "history": message.history.len(),
         "client_tools": message.client_tools.iter().map(|it| &it.name).collect::<Vec<_>>(),
+        "client_tool_results": message.client_tool_results.iter().map(result).collect::<Vec<_>>(),
         "context": message.context_json,
     })
     .to_string()
+}
+
+fn result(result: &ToolResult) -> Value {
+    let ToolCall {
+        id,
+        name,
+        arguments_json,
+    } = &result.call;
+    json!({
+        "call": {"id": id, "name": name, "arguments": arguments_json},
+        "text": result.text,
+        "is_error": result.is_error,
+    })
 }
 
 pub(crate) fn history(message: &Message) -> String {

@@ -53,6 +53,7 @@ fn asks_models_in_every_way() {
     assert!(say("stream a b c").contains(r#"{"text":3,"usage":1}"#));
     assert_eq!(say("forward hello"), "hello");
     assert!(say("wait-any one;;two").contains(r#"["one","two"]"#));
+    assert!(say("wait-any").starts_with("error invalid-request: "));
     assert_eq!(host.requests()[0].model, "fast");
     assert_eq!(say("models"), r#"["default"]"#);
 }
