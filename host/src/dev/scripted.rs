@@ -118,14 +118,13 @@ impl<'a> Performance<'a> {
         model: &str,
         situation: &Situation<'_>,
     ) -> Result<wire::Response, wire::Error> {
-        let mut given = 0;
-        for piece in pieces(&self.text, self.reply.chunk) {
+        let pieces = pieces(&self.text, self.reply.chunk);
+        for (given, piece) in pieces.into_iter().enumerate() {
             self.fail_after(given)?;
             if given > 0 {
                 pause(self.reply.chunk_delay_ms).await;
             }
             sink.text(piece).await?;
-            given += 1;
         }
         self.fail_at_end()?;
         for call in &self.calls {

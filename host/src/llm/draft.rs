@@ -126,7 +126,7 @@ impl Draft {
 
     /// What is billed so far: as reported, else counted.
     pub(crate) fn usage(&self) -> wire::Usage {
-        self.reported.clone().unwrap_or_else(|| wire::Usage {
+        self.reported.unwrap_or_else(|| wire::Usage {
             input_tokens: self.input_estimate,
             output_tokens: usage::estimate(self.characters),
             estimated: true,
@@ -146,7 +146,7 @@ impl Draft {
             reported.output_tokens = counted.output_tokens;
             reported.estimated = true;
         }
-        self.reported = Some(reported.clone());
+        self.reported = Some(reported);
         reported
     }
 

@@ -138,7 +138,7 @@ impl Generation {
     /// What is known to be billed so far, counted where the provider said nothing yet.
     pub fn usage(&self) -> wire::Usage {
         match &self.outcome {
-            Some(Ok(response)) => response.usage.clone(),
+            Some(Ok(response)) => response.usage,
             _ => lock(&self.draft).usage(),
         }
     }

@@ -77,7 +77,7 @@ impl Sink {
             draft.close(&mut events);
             draft.report(reported)
         };
-        events.push(wire::StreamEvent::Usage(usage.clone()));
+        events.push(wire::StreamEvent::Usage(usage));
         self.put(Ok(events)).await?;
         Ok(usage)
     }

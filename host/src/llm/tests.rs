@@ -1,7 +1,9 @@
 //! The gateway as its callers see it.
 
 mod fake;
+mod requests;
 pub(crate) mod support;
+mod thoughts;
 mod wires;
 
 use std::time::Duration;
