@@ -1,8 +1,19 @@
 //! The only clients that reach out over HTTP.
 
+mod address;
+mod draft;
+mod errors;
+mod exchange;
+mod outbound;
+mod resolver;
+mod target;
+mod vault;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+
+pub use outbound::Outbound;
 
 /// A client for the operator's own model providers: their addresses come from
 /// the configuration, so any address is allowed, but no redirect is followed,
@@ -19,3 +30,6 @@ pub fn provider_client(connect_timeout: Duration) -> Result<reqwest::Client> {
         .build()
         .context("cannot make an HTTP client")
 }
+
+#[cfg(test)]
+mod tests;

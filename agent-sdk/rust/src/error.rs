@@ -1,5 +1,7 @@
 //! Making the [`Error`] that an agent answers with, from whatever went wrong.
 
+use std::fmt;
+
 use crate::{Error, ErrorKind, llm};
 
 impl Error {
@@ -64,6 +66,31 @@ impl From<llm::Error> for Error {
     }
 }
 
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&name_in_contract(&format!("{self:?}")))
+    }
+}
+
+impl fmt::Display for llm::ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&name_in_contract(&format!("{self:?}")))
+    }
+}
+
+/// `ErrorKind::InvalidInput` is `invalid-input` in the contract.
+fn name_in_contract(debug: &str) -> String {
+    let case = debug.rsplit("::").next().unwrap_or(debug);
+    let mut name = String::with_capacity(case.len() + 2);
+    for letter in case.chars() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
+            name.push('-');
+        }
+        name.push(letter.to_ascii_lowercase());
+    }
+    name
+}
+
 /// The kind an agent reports when a model call failed in this way.
 fn coarse(kind: llm::ErrorKind) -> ErrorKind {
     use llm::ErrorKind as Model;
@@ -97,6 +124,15 @@ mod tests {
             "text" => Err("no tea left")?,
             _ => Err(llm::Error::new(llm::ErrorKind::Overloaded, "busy"))?,
         }
+    }
+
+    #[test]
+    fn kinds_have_the_names_of_the_contract() {
+        assert_eq!(ErrorKind::InvalidInput.to_string(), "invalid-input");
+        assert_eq!(
+            llm::ErrorKind::StreamInterrupted.to_string(),
+            "stream-interrupted"
+        );
     }
 
     #[test]

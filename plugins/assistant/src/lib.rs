@@ -18,34 +18,28 @@ anchorhold_agent::export!(Assistant: Chat);
 struct Assistant;
 
 impl Chat for Assistant {
-    fn respond(message: Message) -> Result<Reply> {
+    fn respond(mut message: Message) -> Result<Reply> {
         let settings: Settings = config::get_all()?;
+        let too_many = message.history.len().saturating_sub(settings.history);
+        message.history.drain(..too_many);
         let toolbox = Toolbox::open(&settings.tools);
-        converse(
-            first_request(&settings, &toolbox, &message)?,
-            &toolbox,
-            settings.max_steps,
-        )
+        let request = first_request(&settings, &toolbox, &message);
+        converse(request, &toolbox, settings.max_steps)
     }
 }
 
 /// What the model sees at first: prompt, facts, history, and the message.
-fn first_request(settings: &Settings, toolbox: &Toolbox, message: &Message) -> Result<Request> {
-    let skip = message.history.len().saturating_sub(settings.history);
-    let earlier = Message {
-        history: message.history[skip..].to_vec(),
-        ..message.clone()
-    };
+fn first_request(settings: &Settings, toolbox: &Toolbox, message: &Message) -> Request {
     let mut request = Request::new(&settings.model)
         .system(settings.prompt.clone() + &toolbox.facts_as_prompt())
-        .history(&earlier)
+        .history(message)
         .tools(toolbox.definitions())
         .tools(message.client_tools.iter().cloned());
-    request.messages.extend(pending::resume(message)?);
-    if !message.text.is_empty() || !message.attachments.is_empty() {
-        request = request.message(message);
+    request.messages.extend(pending::resume(message));
+    if message.text.is_empty() && message.attachments.is_empty() {
+        return request;
     }
-    Ok(request)
+    request.message(message)
 }
 
 /// Asks the model until it answers without calling tools, at most `max_steps` times.
@@ -92,7 +86,7 @@ fn call_tools(response: Response, toolbox: &Toolbox) -> Result<Next> {
         let results = PromptMessage::tool_results(answers);
         return Ok(Next::Ask([response.into_message(), results]));
     }
-    pending::suspend(&response, &answers)?;
+    pending::suspend(&response, &answers);
     Ok(Next::Wait(of_client))
 }
 

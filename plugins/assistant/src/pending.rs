@@ -3,7 +3,7 @@
 
 use anchorhold_agent::llm::{ContentPart, PromptMessage, Response, Role, ToolAnswer, ToolOutput};
 use anchorhold_agent::state::{self, Scope};
-use anchorhold_agent::{Message, Result, ToolCall, ToolResult};
+use anchorhold_agent::{Message, Result, ToolCall, ToolResult, log};
 use serde::{Deserialize, Serialize};
 
 /// The key of what waits, in the state of a conversation.
@@ -19,7 +19,7 @@ struct Pending {
 }
 
 /// Keeps the calls of a response, and the `answers` that are there already.
-pub(crate) fn suspend(response: &Response, answers: &[ToolAnswer]) -> Result<()> {
+pub(crate) fn suspend(response: &Response, answers: &[ToolAnswer]) {
     let pending: Vec<_> = response
         .tool_calls()
         .into_iter()
@@ -33,30 +33,37 @@ pub(crate) fn suspend(response: &Response, answers: &[ToolAnswer]) -> Result<()>
             arguments: call.arguments_json,
         })
         .collect();
-    state::set(Scope::Conversation, PENDING, &pending)?;
-    Ok(())
+    if let Err(error) = state::set(Scope::Conversation, PENDING, &pending) {
+        log::warn(format!("tool calls are not kept: {}", error.message));
+    }
 }
 
 /// The calls that waited and their results, as the model wants to see them; nothing if the
 /// message brings no results.
-pub(crate) fn resume(message: &Message) -> Result<Vec<PromptMessage>> {
-    if message.client_tool_results.is_empty() {
-        return Ok(Vec::new());
+pub(crate) fn resume(message: &Message) -> Vec<PromptMessage> {
+    let brought = &message.client_tool_results;
+    if brought.is_empty() {
+        return Vec::new();
     }
-    let waited: Vec<Pending> = state::get(Scope::Conversation, PENDING)?.unwrap_or_default();
-    if waited.is_empty() {
-        return Ok(vec![unasked(&message.client_tool_results)]);
-    }
-    state::remove(Scope::Conversation, PENDING)?;
-    let results = waited
+    let waited = take().unwrap_or_else(|error| {
+        log::warn(format!(
+            "earlier tool calls are not known: {}",
+            error.message
+        ));
+        Vec::new()
+    });
+    if !waited
         .iter()
-        .map(|call| result(call, &message.client_tool_results))
-        .collect();
+        .any(|call| brought.iter().any(|result| result.call_id == call.id))
+    {
+        return vec![unasked(brought)];
+    }
+    let results = waited.iter().map(|call| result(call, brought)).collect();
     let calls = waited
         .iter()
         .map(|call| ContentPart::ToolCall(call.to_call()))
         .collect();
-    Ok(vec![
+    vec![
         PromptMessage {
             role: Role::Assistant,
             content: calls,
@@ -67,7 +74,13 @@ pub(crate) fn resume(message: &Message) -> Result<Vec<PromptMessage>> {
             content: results,
             cache: None,
         },
-    ])
+    ]
+}
+
+fn take() -> Result<Vec<Pending>> {
+    let waited = state::get(Scope::Conversation, PENDING)?.unwrap_or_default();
+    state::remove(Scope::Conversation, PENDING)?;
+    Ok(waited)
 }
 
 impl Pending {

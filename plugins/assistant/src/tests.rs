@@ -120,6 +120,20 @@ fn a_call_of_the_clients_tool_ends_the_turn_and_its_result_continues_it() {
 }
 
 #[test]
+fn results_of_unknown_calls_are_read_as_text() {
+    let host = host().answer("I see.");
+    let mut message = testing::message("");
+    let result = ToolResult {
+        call_id: "call-9".into(),
+        text: "open".into(),
+        is_error: false,
+    };
+    message.client_tool_results = vec![result];
+    Assistant::respond(message).unwrap();
+    assert_eq!(host.requests()[0].messages[1].as_text(), "open");
+}
+
+#[test]
 fn without_tools_the_state_is_left_alone() {
     let host = Host::new().answer("Hello.");
     assert_eq!(

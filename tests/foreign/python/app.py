@@ -4,7 +4,6 @@ The JavaScript probe understands the same commands and answers the same text.
 """
 
 import json
-import traceback
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -48,9 +47,10 @@ def answer(name: str, rest: str, message: types.Message) -> str:
         return pick(COMMANDS, name)(rest)
     except Err as error:
         return f"error {kebab(error.value.kind)}"
-    except Exception:
-        # Anything raised that is not an error of the contract would be a trap.
-        raise failure("internal", traceback.format_exc()) from None
+    except Exception as error:
+        # Anything raised that is not an error of the contract would be a trap, and so would
+        # a formatted traceback, which reads source files.
+        raise failure("internal", repr(error))
 
 
 def configured(key: str) -> str:
@@ -164,9 +164,8 @@ def generate(text: str) -> str:
 
 def stream(text: str) -> str:
     with llm.start(prompt(text)) as generation:
-        pieces = [
-            event.value.text for event in read(generation) if isinstance(event, llm.StreamEvent_Text)
-        ]
+        texts = [event for event in read(generation) if isinstance(event, llm.StreamEvent_Text)]
+    pieces = [event.value.text for event in texts]
     return f"{''.join(pieces)}|{'ok' if pieces else 'none'}"
 
 

@@ -1,6 +1,6 @@
 //! Reading commands and showing what was seen, as text and JSON.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 
 use anchorhold_agent::serde_json::{Value, json};
 use anchorhold_agent::{Error, ErrorKind, Event, Message};
@@ -15,11 +15,11 @@ pub(crate) fn texts(list: &str) -> Vec<String> {
     list.split(";;").map(String::from).collect()
 }
 
-pub(crate) fn refusal(kind: impl Debug, message: &str) -> String {
-    format!("error {}: {message}", name(kind))
+pub(crate) fn refusal(kind: impl Display, message: &str) -> String {
+    format!("error {kind}: {message}")
 }
 
-/// The name of a case as the contract writes it: `ErrorKind::InvalidInput` is `invalid-input`.
+/// The name of a case as the contract writes it: `FinishReason::ToolCalls` is `tool-calls`.
 pub(crate) fn name(case: impl Debug) -> String {
     let debug = format!("{case:?}");
     let mut name = String::new();
@@ -46,7 +46,7 @@ pub(crate) fn error_named(text: &str) -> Error {
         ErrorKind::TimedOut,
         ErrorKind::Cancelled,
     ];
-    let found = kinds.into_iter().find(|known| name(known) == kind);
+    let found = kinds.into_iter().find(|known| known.to_string() == kind);
     Error::new(found.unwrap_or(ErrorKind::Internal), message)
 }
 
