@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 use sqlx::sqlite::SqliteConnection;
 
-use super::{Durability, Store};
+use super::{Durability, Store, plugin_files};
 use crate::clock::now_ms;
 use crate::config::LimitsPatch;
 use crate::registry::Manifest;
@@ -312,7 +312,10 @@ async fn insert_version(db: &mut SqliteConnection, new: &NewVersion, spec: &str)
 /// Adds or changes the agent of a new version.
 async fn put_agent(db: &mut SqliteConnection, new: &NewVersion) -> Result<()> {
     let source = match new.origin {
-        Origin::Folder => "folder",
+        Origin::Folder => {
+            plugin_files::clear_error(db, &new.tenant, &new.agent).await?;
+            "folder"
+        }
         Origin::Api => "api",
         Origin::Settings => {
             return put_overrides(db, &new.tenant, &new.agent, &new.spec.overrides).await;

@@ -84,6 +84,17 @@ impl Store {
     }
 }
 
+/// A file that has become a version has nothing wrong with it, from the same
+/// moment on.
+pub(super) async fn clear_error(db: &mut SqliteConnection, tenant: &str, name: &str) -> Result<()> {
+    sqlx::query("UPDATE plugin_files SET error = NULL WHERE tenant_id = $1 AND name = $2")
+        .bind(tenant)
+        .bind(name)
+        .execute(&mut *db)
+        .await?;
+    Ok(())
+}
+
 async fn put_file(db: &mut SqliteConnection, tenant: &str, file: &PluginFile) -> Result<()> {
     sqlx::query(
         "INSERT INTO plugin_files (tenant_id, name, stamp, digest, error, seen_at) VALUES ($1, $2, $3, $4, $5, $6)

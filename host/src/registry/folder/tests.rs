@@ -83,12 +83,11 @@ async fn a_manifest_beside_replaces_the_one_inside() {
     assert_eq!(agent.wants, Vec::<String>::new());
 }
 
-#[tokio::test]
-async fn what_cannot_be_used_is_reported_and_spoils_nothing() {
-    let place = Place::new().await;
+/// Files that cannot be used, and a part of what is said of each.
+fn misfits() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let whole = component("");
     let foreign = "(import \"wasi:http/types@0.2.6\" (instance))";
-    let files: Vec<(&str, Vec<u8>, &str)> = vec![
+    vec![
         ("empty", Vec::new(), "is empty"),
         ("cut", whole[..whole.len() - 3].to_vec(), "cut short"),
         ("text", b"hello".to_vec(), "text"),
@@ -110,64 +109,72 @@ async fn what_cannot_be_used_is_reported_and_spoils_nothing() {
             component("name = 'other'"),
             "make both names the same",
         ),
-    ];
-    for (name, bytes, _) in &files {
-        write(&place, &format!("{name}.wasm"), bytes);
+    ]
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_reported_and_spoils_nothing() {
+    let place = Place::new().await;
+    for (name, bytes, _) in misfits() {
+        write(&place, &format!("{name}.wasm"), &bytes);
     }
-    write(&place, "Bad Name.wasm", &whole);
-    write(&place, "good.wasm", &whole);
-    fs::create_dir(place.plugin("folder.wasm")).unwrap();
-    std::os::unix::fs::symlink("nowhere", place.plugin("link.wasm")).unwrap();
-    write(&place, ".hidden.wasm", b"x");
+    write(&place, "good.wasm", &component(""));
     let watch = place.watch().await;
     watch.settled().await;
-
-    for (name, _, part) in &files {
+    for (name, _, part) in misfits() {
         let agent = place.agent(name).await.unwrap().summary;
         let reason = agent.reason.unwrap();
         assert_eq!(agent.status, "broken", "{name}");
         assert!(reason.contains(part), "{name}: {reason}");
     }
     assert_eq!(place.agent("good").await.unwrap().summary.status, "enabled");
-    let unusable = place.registry.unusable_files(DEFAULT_TENANT).await.unwrap();
-    let names: Vec<&str> = unusable.iter().map(|file| file.file.as_str()).collect();
-    assert_eq!(names.len(), files.len() + 3, "{names:?}");
-    let bad = unusable
-        .iter()
-        .find(|file| file.file == "Bad Name.wasm")
-        .unwrap();
-    assert!(bad.reason.contains("rename the file"), "{}", bad.reason);
-    assert!(
-        place
-            .agent("folder")
-            .await
-            .unwrap()
-            .summary
-            .reason
-            .unwrap()
-            .contains("regular")
-    );
-    assert!(
-        place
-            .agent("link")
-            .await
-            .unwrap()
-            .summary
-            .reason
-            .unwrap()
-            .contains("nothing")
-    );
 
-    write(&place, "cut.wasm", &whole);
-    place
-        .until("cut", |agent| {
-            agent.status == "enabled" && agent.reason.is_none()
-        })
-        .await;
+    write(&place, "cut.wasm", &component(""));
+    let mended = place.until("cut", |agent| agent.status == "enabled").await;
+    assert_eq!(mended.summary.reason, None);
     fs::remove_file(place.plugin("text.wasm")).unwrap();
     while place.agent("text").await.is_some() {
         tokio::time::sleep(super::QUIET).await;
     }
+}
+
+#[tokio::test]
+async fn odd_entries_are_reported_and_never_opened() {
+    let place = Place::new().await;
+    write(&place, "good.wasm", &component(""));
+    write(&place, "Bad Name.wasm", &component(""));
+    write(&place, ".hidden.wasm", b"x");
+    fs::create_dir(place.plugin("folder.wasm")).unwrap();
+    std::os::unix::fs::symlink("nowhere", place.plugin("link.wasm")).unwrap();
+    std::os::unix::fs::symlink("good.wasm", place.plugin("alias.wasm")).unwrap();
+    let watch = place.watch().await;
+    watch.settled().await;
+    let unusable = place.registry.unusable_files(DEFAULT_TENANT).await.unwrap();
+    let reasons: Vec<(&str, &str)> = unusable
+        .iter()
+        .map(|file| (file.file.as_str(), file.reason.as_str()))
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            (
+                "Bad Name.wasm",
+                "\"Bad Name\" is not an agent name: 1 to 64 of a-z, 0-9 and -, beginning with a letter; rename the file"
+            ),
+            (
+                "folder.wasm",
+                "folder.wasm is not a regular file; put a file in its place"
+            ),
+            (
+                "link.wasm",
+                "link.wasm is a link to nothing; put a file in its place"
+            ),
+        ]
+    );
+    assert_eq!(
+        place.agent("alias").await.unwrap().summary.status,
+        "enabled"
+    );
 }
 
 #[tokio::test]
