@@ -216,3 +216,26 @@ proptest::proptest! {
         let _ = inspect(&bytes, MAX, Embedded::Counts);
     }
 }
+
+#[test]
+fn the_components_in_text_of_the_tests_are_told_apart() {
+    let of_file = |name: &str| {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/wat");
+        of_wat(&std::fs::read_to_string(format!("{folder}/{name}.wat")).unwrap())
+    };
+    for good in ["start-trap", "table-growth", "two-memories"] {
+        assert_eq!(of_file(good).unwrap().exports, ["chat"], "{good}");
+    }
+    let foreign = "elsewhere:machine/files@1.0.0".to_owned();
+    let found = "9.0.0".to_owned();
+    assert_eq!(
+        of_file("unknown-import"),
+        Err(Misfit::ForeignImport(foreign))
+    );
+    assert_eq!(
+        of_file("wrong-version"),
+        Err(Misfit::WrongContract { found })
+    );
+    assert_eq!(of_file("no-exports"), Err(Misfit::NoExport));
+    assert_eq!(of_file("core-module"), Err(Misfit::CoreModule));
+}
