@@ -17,11 +17,11 @@ pub struct Llm {
     pub models: BTreeMap<String, Alias>,
     /// The script of the `scripted` provider; a bundled one when none is given.
     pub script: Option<std::path::PathBuf>,
-    /// Output tokens when a request names no bound.
+    /// Output tokens when a request names no bound; 8192 by default.
     pub max_output_tokens: Option<u32>,
-    /// How long a provider may take to begin an answer, in milliseconds.
+    /// How long a provider may take to begin an answer, in milliseconds; two minutes by default.
     pub header_timeout_ms: Option<u64>,
-    /// How long a provider may pause within an answer, in milliseconds.
+    /// How long a provider may pause within an answer, in milliseconds; five minutes by default.
     pub read_timeout_ms: Option<u64>,
 }
 

@@ -159,12 +159,16 @@ fn parallel_tool_calls(
         }
         // The same key holds the choice, so both are said here.
         Wire::Anthropic => {
-            let mut choice = match &request.tool_choice {
-                wire::ToolChoice::Required => json!({"type": "any"}),
-                wire::ToolChoice::Named(name) => json!({"type": "tool", "name": name}),
-                _ => json!({"type": "auto"}),
+            let single = !parallel;
+            let choice = match &request.tool_choice {
+                wire::ToolChoice::Required => {
+                    json!({"type": "any", "disable_parallel_tool_use": single})
+                }
+                wire::ToolChoice::Named(name) => {
+                    json!({"type": "tool", "name": name, "disable_parallel_tool_use": single})
+                }
+                _ => json!({"type": "auto", "disable_parallel_tool_use": single}),
             };
-            choice["disable_parallel_tool_use"] = (!parallel).into();
             extra.insert("tool_choice".to_owned(), choice);
         }
         Wire::Gemini | Wire::Ollama if parallel => {}

@@ -45,6 +45,12 @@ pub(super) fn of(error: genai::Error, context: &Context<'_>) -> wire::Error {
                 context.provider
             ),
         ),
+        Error::JsonValueExt(_)
+        | Error::SerdeJson(_)
+        | Error::NoChatResponse { .. }
+        | Error::ChatResponseGeneration { .. } => {
+            context.broken("its answer is not the JSON that its protocol asks for")
+        }
         // The text of the others may contain the request.
         _ => failure(
             ErrorKind::InvalidRequest,
