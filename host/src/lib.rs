@@ -10,6 +10,7 @@
 pub mod app;
 pub mod capability;
 pub mod channel;
+pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod config;

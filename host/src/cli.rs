@@ -1,0 +1,72 @@
+//! The command line: `serve` runs a host, everything else is a client of a
+//! host's API.
+//!
+//! One file per subcommand. Results go to standard output, by `output` only;
+//! what is said besides goes to standard error.
+
+mod fault;
+mod globals;
+mod logging;
+mod models;
+mod serve;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+pub use fault::report;
+
+use crate::config::Environment;
+use globals::{Globals, Setting};
+
+/// Hosts AI agents as sandboxed WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "anchorhold", version, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept the command from doing what it was asked.
+    pub fn run(self) -> Result<()> {
+        let setting = Setting::new(self.globals, Environment::of_process());
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .context("cannot start the threads of this program")?;
+        let result = runtime.block_on(self.command.run(&setting));
+        // A thread may still wait for a line from the terminal.
+        runtime.shutdown_background();
+        result
+    }
+}
+
+impl Command {
+    async fn run(self, setting: &Setting) -> Result<()> {
+        match self {
+            Self::Serve(command) => command.run(setting).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}
