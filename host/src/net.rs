@@ -14,6 +14,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 pub use outbound::Outbound;
+/// How long a host may take to accept a connection of a command.
+const API_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A client for the operator's own model providers: their addresses come from
 /// the configuration, so any address is allowed, but no redirect is followed,
@@ -26,6 +28,22 @@ pub fn provider_client(connect_timeout: Duration) -> Result<reqwest::Client> {
     reqwest::Client::builder()
         .connect_timeout(connect_timeout)
         .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("anchorhold/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .context("cannot make an HTTP client")
+}
+
+/// A client for a host's own API, which the commands of this program use. No
+/// redirect is followed and no proxy asked: both would see the token.
+///
+/// # Errors
+///
+/// If the TLS library cannot start.
+pub fn api_client() -> Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .connect_timeout(API_CONNECT_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
         .user_agent(concat!("anchorhold/", env!("CARGO_PKG_VERSION")))
         .build()
         .context("cannot make an HTTP client")

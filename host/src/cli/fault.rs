@@ -29,7 +29,12 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { message: message.into(), exit, hint: None, source: None }
+        Self {
+            message: message.into(),
+            exit,
+            hint: None,
+            source: None,
+        }
     }
 
     /// Adds the next step, a sentence without its end.
@@ -63,7 +68,11 @@ fn render(error: &anyhow::Error) -> String {
         if said.ends_with(&cause) {
             continue;
         }
-        let label = if text.is_empty() { "error" } else { "  caused by" };
+        let label = if text.is_empty() {
+            "error"
+        } else {
+            "  caused by"
+        };
         text.push_str(&format!("{label}: {}\n", cause.trim_end()));
         said = cause;
     }

@@ -35,7 +35,10 @@ pub(super) struct Setting {
 
 impl Setting {
     pub(super) fn new(globals: Globals, environment: Environment) -> Self {
-        Self { globals, environment }
+        Self {
+            globals,
+            environment,
+        }
     }
 
     /// Reads the configuration.

@@ -29,9 +29,14 @@ pub(super) fn init(
         format!("ANCHORHOLD_LOG={wanted:?} is no filter; try info, or warn,anchorhold=debug")
     })?;
     let terminal = std::io::stderr().is_terminal();
-    let format = format.unwrap_or(if terminal { LogFormat::Text } else { LogFormat::Json });
-    let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let format = format.unwrap_or(if terminal {
+        LogFormat::Text
+    } else {
+        LogFormat::Json
+    });
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => {
             let colours = terminal && environment.get("NO_COLOR").is_none();
@@ -39,5 +44,7 @@ pub(super) fn init(
         }
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
-    started.map_err(|error| anyhow::anyhow!(error)).context("cannot start logging")
+    started
+        .map_err(|error| anyhow::anyhow!(error))
+        .context("cannot start logging")
 }

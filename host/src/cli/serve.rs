@@ -55,8 +55,7 @@ impl Serve {
 }
 
 async fn serve(host: &Arc<Host>, signals: &mut Signals) -> Result<()> {
-    let (credentials, new_token) =
-        Credentials::prepare(&host.store, &host.config.server).await?;
+    let (credentials, new_token) = Credentials::prepare(&host.store, &host.config.server).await?;
     let server = Server::bind(Arc::clone(host), credentials).await?;
     introduce(&host.config, &server.url()?, new_token.as_ref());
     let mut serving = tokio::spawn(server.serve());
@@ -110,11 +109,17 @@ fn example(url: &str, token_file: &str) -> String {
 }
 
 fn indent(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| format!("  {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn absolute(path: &Path) -> String {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+    std::path::absolute(path)
+        .unwrap_or_else(|_| path.to_owned())
+        .display()
+        .to_string()
 }
 
 /// What tells a host to stop.

@@ -195,8 +195,13 @@ impl Components {
 
     async fn compile(&self, digest: &str) -> Result<()> {
         let source = self.sources.join(format!("{digest}.wasm"));
-        let is_large = std::fs::metadata(&source).is_ok_and(|metadata| metadata.len() > LARGE_BYTES);
-        let lane = if is_large { &self.compiling_large } else { &self.compiling_small };
+        let is_large =
+            std::fs::metadata(&source).is_ok_and(|metadata| metadata.len() > LARGE_BYTES);
+        let lane = if is_large {
+            &self.compiling_large
+        } else {
+            &self.compiling_small
+        };
         let _turn = lane.acquire().await?;
         let started = Instant::now();
         let engine = self.engine.engine.clone();
