@@ -1,10 +1,12 @@
 //! The event bus: topics, and delivery to the agents that subscribe.
 
 mod bus;
+mod publication;
 
 use anyhow::{Result, bail};
 
 pub use bus::{Bus, Dispatcher};
+pub use publication::{Unpublishable, new_event};
 
 /// The longest topic, in bytes.
 const MAX_TOPIC_BYTES: usize = 200;

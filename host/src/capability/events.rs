@@ -3,20 +3,15 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
 use wasmtime::component::HasData;
 
 use super::error;
-use crate::clock::now_ms;
-use crate::events::{Bus, check_topic};
+use crate::events::{Bus, Unpublishable, new_event};
 use crate::registry::Grant;
 use crate::runtime::HostState;
 use crate::runtime::bindings::{events, types};
 use crate::store::{NewEvent, Store};
 use crate::turn::{Call, Commit, Recorder, Window};
-
-const MAX_DATA_BYTES: usize = 256 << 10;
-const DEFAULT_PRIORITY: u8 = 5;
 
 pub(super) struct Events<'a> {
     window: &'a mut Window,
@@ -40,36 +35,13 @@ impl<'a> Events<'a> {
     }
 
     fn new_event(&self, publication: &events::Publication) -> Result<NewEvent, types::Error> {
-        let invalid = |message: String| error(types::ErrorKind::InvalidInput, message);
-        check_topic(&publication.topic).map_err(|error| invalid(error.to_string()))?;
-        if publication.data_json.len() > MAX_DATA_BYTES {
-            return Err(error(
-                types::ErrorKind::LimitExceeded,
-                format!("the data of an event is at most {MAX_DATA_BYTES} bytes"),
-            ));
-        }
-        serde_json::from_str::<serde::de::IgnoredAny>(&publication.data_json)
-            .map_err(|error| invalid(format!("data-json is not JSON: {error}")))?;
-        let priority = publication.priority.unwrap_or(DEFAULT_PRIORITY);
-        if !(1..=10).contains(&priority) {
-            return Err(invalid("a priority is 1 (first) to 10 (last)".to_owned()));
-        }
-        let due_at = publication
-            .deliver_at_ms
-            .map_or_else(now_ms, |at| i64::try_from(at).unwrap_or(i64::MAX));
-        Ok(NewEvent {
-            tenant: self.window.identity().tenant.clone(),
-            id: Uuid::now_v7().to_string(),
-            topic: publication.topic.clone(),
-            source: format!("agent:{}", self.window.agent().name),
-            data: publication.data_json.clone(),
-            ordering_key: publication.ordering_key.clone(),
-            correlation: publication.correlation.clone(),
-            priority,
-            due_at,
-            expires_at: publication
-                .ttl_ms
-                .map(|ttl| due_at.saturating_add(i64::try_from(ttl).unwrap_or(i64::MAX))),
+        let source = format!("agent:{}", self.window.agent().name);
+        new_event(&self.window.identity().tenant, source, publication).map_err(|unpublishable| {
+            let kind = match unpublishable {
+                Unpublishable::Invalid(_) => types::ErrorKind::InvalidInput,
+                Unpublishable::TooLarge => types::ErrorKind::LimitExceeded,
+            };
+            error(kind, unpublishable.to_string())
         })
     }
 }
