@@ -153,12 +153,25 @@ impl Store {
         agent: &str,
         limit: u32,
     ) -> Result<Vec<VersionRow>> {
+        self.agent_versions_before(tenant, agent, i64::MAX, limit)
+            .await
+    }
+
+    /// The versions of an agent before `before`, newest first.
+    pub async fn agent_versions_before(
+        &self,
+        tenant: &str,
+        agent: &str,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<VersionRow>> {
         let rows = sqlx::query_as(
             "SELECT version, digest, created_at FROM agent_versions
-             WHERE tenant_id = $1 AND agent = $2 ORDER BY version DESC LIMIT $3",
+             WHERE tenant_id = $1 AND agent = $2 AND version < $3 ORDER BY version DESC LIMIT $4",
         )
         .bind(tenant)
         .bind(agent)
+        .bind(before)
         .bind(i64::from(limit))
         .fetch_all(&self.reader)
         .await?;

@@ -162,25 +162,48 @@ impl Store {
         Ok(rows)
     }
 
-    /// Dead letters after `after`, oldest first.
+    /// Dead letters after `after` (the position of an event and an agent),
+    /// oldest first.
     pub async fn dead_letters(
         &self,
         tenant: &str,
-        after: i64,
+        after: (i64, &str),
         limit: u32,
     ) -> Result<Vec<Delivery>> {
         let rows = sqlx::query_as(sqlx::AssertSqlSafe(format!(
             "SELECT d.tenant_id, d.agent, d.status, d.attempts, d.error, e.expires_at, {EVENT_COLUMNS}
              FROM deliveries d JOIN events e ON e.position = d.event_position
-             WHERE d.tenant_id = $1 AND d.status = 'dead' AND d.event_position > $2
-             ORDER BY d.event_position LIMIT $3"
+             WHERE d.tenant_id = $1 AND d.status = 'dead' AND (d.event_position, d.agent) > ($2, $3)
+             ORDER BY d.event_position, d.agent LIMIT $4"
         )))
         .bind(tenant)
-        .bind(after)
+        .bind(after.0)
+        .bind(after.1)
         .bind(i64::from(limit))
         .fetch_all(&self.reader)
         .await?;
         Ok(rows)
+    }
+
+    /// Makes a dead letter pending again, for one more attempt; answers whether
+    /// there was one.
+    pub async fn retry_dead_letter(&self, tenant: &str, event: &str, agent: &str) -> Result<bool> {
+        let (tenant, event, agent) = (tenant.to_owned(), event.to_owned(), agent.to_owned());
+        self.write(Durability::Synced, async move |db| {
+            let retried = sqlx::query(
+                "UPDATE deliveries SET status = 'pending', next_at = $4
+                 WHERE tenant_id = $1 AND agent = $3 AND status = 'dead'
+                   AND event_position = (SELECT position FROM events WHERE tenant_id = $1 AND id = $2)",
+            )
+            .bind(&tenant)
+            .bind(&event)
+            .bind(&agent)
+            .bind(now_ms())
+            .execute(&mut *db)
+            .await?;
+            Ok(retried.rows_affected() == 1)
+        })
+        .await
     }
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
-use super::{DEFAULT_TENANT, Durability, Store};
+use super::{Durability, Store};
 use crate::clock::now_ms;
 
 /// What a token allows. `Admin` includes the others.
@@ -79,19 +79,21 @@ impl Store {
     /// Stores a token by its hash (SHA-256, hex).
     pub async fn add_token(
         &self,
+        tenant: &str,
         id: &str,
         name: &str,
         hash: &str,
         scopes: &[Scope],
     ) -> Result<()> {
         let (id, name, hash) = (id.to_owned(), name.to_owned(), hash.to_owned());
+        let tenant = tenant.to_owned();
         let scopes: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
         let scopes = scopes.join(" ");
         self.write(Durability::Synced, async move |db| {
             sqlx::query(
                 "INSERT INTO tokens (tenant_id, id, name, hash, scopes, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
             )
-            .bind(DEFAULT_TENANT)
+            .bind(&tenant)
             .bind(&id)
             .bind(&name)
             .bind(&hash)

@@ -1,7 +1,7 @@
 //! Who calls: bearer tokens, known by their hash, with scopes.
 
 use anyhow::{Context, Result};
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use rand::Rng;
@@ -17,7 +17,7 @@ use crate::store::{DEFAULT_TENANT, Scope, Store};
 
 /// What the file in the data folder is called that the CLI on the same machine
 /// takes its token from.
-pub const CLI_TOKEN_FILE: &str = "cli.token";
+const CLI_TOKEN_FILE: &str = "cli.token";
 
 /// How tokens begin, so that they are known when they leak.
 const TOKEN_PREFIX: &str = "ah_";
@@ -68,7 +68,13 @@ impl Credentials {
         if known {
             return Ok((Self { admin_hash }, None));
         }
-        let (_, token) = create(store, "local administrator", &[Scope::Admin]).await?;
+        let (_, token) = create(
+            store,
+            DEFAULT_TENANT,
+            "local administrator",
+            &[Scope::Admin],
+        )
+        .await?;
         write_private(&path, token.expose_secret())?;
         info!(file = %path.display(), "made a token for the CLI on this machine");
         Ok((Self { admin_hash }, Some(token)))
@@ -100,16 +106,19 @@ impl Credentials {
 }
 
 /// Makes a token; answers its id and, for the only time, itself.
-///
-/// # Errors
-///
-/// If it cannot be stored.
-pub async fn create(store: &Store, name: &str, scopes: &[Scope]) -> Result<(String, SecretString)> {
+pub(super) async fn create(
+    store: &Store,
+    tenant: &str,
+    name: &str,
+    scopes: &[Scope],
+) -> Result<(String, SecretString)> {
     let mut bytes = [0u8; 32];
     rand::rng().fill_bytes(&mut bytes);
     let token = format!("{TOKEN_PREFIX}{}", hex::encode(bytes));
     let id = Uuid::now_v7().to_string();
-    store.add_token(&id, name, &hash(&token), scopes).await?;
+    store
+        .add_token(tenant, &id, name, &hash(&token), scopes)
+        .await?;
     Ok((id, SecretString::from(token)))
 }
 
@@ -143,19 +152,33 @@ impl FromRequestParts<Api> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let token = bearer(parts).ok_or_else(|| {
+        let caller =
+            <Self as OptionalFromRequestParts<Api>>::from_request_parts(parts, api).await?;
+        caller.ok_or_else(|| {
             Problem::new(
                 Code::Unauthenticated,
                 "send a token: authorization: Bearer TOKEN (anchorhold token create makes one)",
             )
-        })?;
+        })
+    }
+}
+
+/// Without a token nobody; with one that is not known a refusal.
+impl OptionalFromRequestParts<Api> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Option<Self>, Problem> {
+        let Some(token) = bearer(parts) else {
+            return Ok(None);
+        };
         let caller = api.credentials.check(&api.host.store, token).await?;
-        caller.ok_or_else(|| {
+        let unknown = || {
             Problem::new(
                 Code::Unauthenticated,
                 "this token is not known or was revoked",
             )
-        })
+        };
+        caller.ok_or_else(unknown).map(Some)
     }
 }
 
