@@ -1,0 +1,50 @@
+//! The host at a glance.
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Api, Caller, Problem};
+use crate::registry::CONTRACT;
+use crate::runtime::CacheCounts;
+use crate::store::Scope;
+
+/// The host now.
+#[derive(Serialize, ToSchema)]
+struct Status {
+    version: &'static str,
+    /// The version of the contract that it speaks.
+    contract: &'static str,
+    uptime_ms: u64,
+    /// Turns that run or wait.
+    turns_in_progress: usize,
+    /// What is in memory and how it got there.
+    cache: CacheCounts,
+    /// Where everything is kept; only administrators see it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_dir: Option<String>,
+}
+
+pub(super) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(status))
+}
+
+/// The host at a glance.
+#[utoipa::path(get, path = "/api/v1/status", tag = "host", responses((status = 200, body = Status)))]
+async fn status(State(api): State<Api>, caller: Caller) -> Result<Json<Status>, Problem> {
+    caller.require(Scope::Read)?;
+    let data_dir = caller
+        .may(Scope::Admin)
+        .then(|| api.host.store.data_dir().display().to_string());
+    Ok(Json(Status {
+        version: env!("CARGO_PKG_VERSION"),
+        contract: CONTRACT,
+        uptime_ms: u64::try_from(api.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        turns_in_progress: api.host.scheduler.load(),
+        cache: api.host.agents.counts(),
+        data_dir,
+    }))
+}
