@@ -1,114 +1,140 @@
 //! HTTP: the host's own API, agents that answer requests themselves, and what
 //! operators watch.
 
+mod agents;
 mod auth;
+mod body;
+mod components;
+mod events;
+mod extract;
 mod health;
 mod messages;
+mod openapi;
+mod page;
 mod problem;
+mod server;
 mod sse;
+mod status;
+mod tokens;
 mod turns;
+mod usage;
+mod web;
 
+use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
-use tokio::net::TcpListener;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{map_request, map_response};
+use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::timeout::RequestBodyTimeoutLayer;
+use tower_http::trace::{DefaultOnResponse, TraceLayer};
+use tracing::{Level, Span, debug_span};
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::Host;
 
 pub use auth::{Caller, Credentials};
 pub use problem::{Code, Problem};
+pub use server::Server;
 
 /// What every handler gets.
 #[derive(Clone)]
 pub struct Api {
     pub host: Arc<Host>,
     pub credentials: Arc<Credentials>,
+    started: Instant,
 }
 
-/// A socket that is open and not yet served.
-pub struct Server {
-    listener: TcpListener,
-    api: Api,
-}
-
-impl Server {
-    /// Opens the socket.
-    ///
-    /// # Errors
-    ///
-    /// If the address is taken or not this machine's.
-    pub async fn bind(host: Arc<Host>, credentials: Credentials) -> Result<Self> {
-        let address = host.config.server.listen.clone();
-        let listener = TcpListener::bind(&address).await.with_context(|| {
-            format!("cannot listen on {address}; set [server] listen to a free address, port 0 takes any")
-        })?;
-        Ok(Self {
-            listener,
-            api: Api {
-                host,
-                credentials: Arc::new(credentials),
-            },
-        })
-    }
-
-    /// Where it listens, as a URL.
-    ///
-    /// # Errors
-    ///
-    /// If the socket has no address.
-    pub fn url(&self) -> Result<String> {
-        Ok(format!("http://{}", self.listener.local_addr()?))
-    }
-
-    /// Serves until the host stops; requests under way are finished.
-    ///
-    /// # Errors
-    ///
-    /// If the socket fails.
-    pub async fn serve(self) -> Result<()> {
-        let stopping = self.api.host.stopping();
-        let router = router(self.api);
-        axum::serve(self.listener, router)
-            .with_graceful_shutdown(async move { stopping.cancelled().await })
-            .await
-            .context("serving HTTP")
+impl Api {
+    fn new(host: Arc<Host>, credentials: Credentials) -> Self {
+        Self {
+            host,
+            credentials: Arc::new(credentials),
+            started: Instant::now(),
+        }
     }
 }
 
+/// Everything under one address. What is documented is what is routed, but for
+/// the agents' own pages.
 fn router(api: Api) -> Router {
     let server = &api.host.config.server;
-    let body_timeout = Duration::from_millis(server.read_timeout_ms);
+    let patience = Duration::from_millis(server.read_timeout_ms);
+    let in_time =
+        move |request: Request| async move { request.map(|body| body::in_time(body, patience)) };
+    let (documented, _) = documented().split_for_parts();
     Router::new()
-        .merge(health::router())
-        .nest("/api/v1", own_api())
-        .fallback(async || Problem::new(Code::NotFound, "there is nothing at this address"))
+        .merge(documented.layer(map_response(never_stored)))
+        .merge(web::router())
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(nothing_here)
         .layer(DefaultBodyLimit::max(server.max_body_bytes))
-        .layer(RequestBodyTimeoutLayer::new(body_timeout))
-        .layer(CatchPanicLayer::custom(
-            |_: Box<dyn std::any::Any + Send>| {
-                axum::response::IntoResponse::into_response(Problem::internal(
-                    "a request handler panicked",
-                ))
-            },
-        ))
+        .layer(map_request(in_time))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(map_response(never_sniffed))
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(span)
+                .on_request(())
+                .on_response(DefaultOnResponse::new().level(Level::DEBUG))
+                .on_failure(()),
+        )
         .with_state(api)
 }
 
-fn own_api() -> Router<Api> {
-    Router::new()
+/// One line for each resource.
+fn documented() -> OpenApiRouter<Api> {
+    openapi::router()
+        .merge(health::router())
+        .merge(status::router())
+        .merge(agents::router())
+        .merge(components::router())
         .merge(messages::router())
         .merge(turns::router())
-        .method_not_allowed_fallback(async || {
-            Problem::with_status(
-                StatusCode::METHOD_NOT_ALLOWED,
-                Code::InvalidRequest,
-                "this address does not take this method",
-            )
-        })
+        .merge(events::router())
+        .merge(usage::router())
+        .merge(tokens::router())
 }
+
+async fn nothing_here() -> Problem {
+    Problem::new(Code::NotFound, "there is nothing at this address")
+}
+
+async fn wrong_method() -> Problem {
+    Problem::with_status(
+        StatusCode::METHOD_NOT_ALLOWED,
+        Code::InvalidRequest,
+        "this address does not take this method",
+    )
+}
+
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    Problem::internal("a request handler panicked").into_response()
+}
+
+/// Answers of the API are of the moment and may be private.
+async fn never_stored(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Browsers are to believe the content type.
+async fn never_sniffed(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Names the route and not the address, in which agents may have secrets.
+fn span(request: &Request) -> Span {
+    let route = request.extensions().get::<MatchedPath>();
+    debug_span!("request", method = %request.method(), route = route.map(MatchedPath::as_str))
+}
+
+#[cfg(test)]
+mod tests;

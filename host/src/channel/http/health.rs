@@ -1,21 +1,28 @@
 //! What keeps a host alive and watched: health and metrics.
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::{Api, Code, Problem};
 
-pub(super) fn router() -> Router<Api> {
-    Router::new()
-        .route("/health/live", get(async || "alive\n"))
-        .route("/health/ready", get(ready))
-        .route("/metrics", get(metrics))
+pub(super) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(live))
+        .routes(routes!(ready))
+        .routes(routes!(metrics))
+}
+
+/// Alive as long as it answers.
+#[utoipa::path(get, path = "/health/live", tag = "host", security(()), responses((status = 200, body = String)))]
+async fn live() -> &'static str {
+    "alive\n"
 }
 
 /// Ready when the store takes writes and the host is not stopping.
+#[utoipa::path(get, path = "/health/ready", tag = "host", security(()), responses((status = 200, body = String)))]
 async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
     let not_ready =
         |why: &str| Problem::with_status(StatusCode::SERVICE_UNAVAILABLE, Code::Busy, why);
@@ -29,6 +36,8 @@ async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
     Ok("ready\n")
 }
 
+/// Counts and durations as Prometheus reads them.
+#[utoipa::path(get, path = "/metrics", tag = "host", security(()), responses((status = 200, body = String)))]
 async fn metrics(State(api): State<Api>) -> Response {
     let counts = api.host.agents.counts();
     metrics::gauge!("anchorhold_resolved_agents").set(counts.resolved_agents as f64);

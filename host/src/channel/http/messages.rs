@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::Router;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::extract::{JsonBody, Path};
 use super::turns::TurnView;
 use super::{Api, Caller, Code, Problem, sse};
 use crate::clock::now_ms;
@@ -35,48 +35,61 @@ const DEFAULT_AGENT: &str = "assistant";
 /// A message to an agent.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct NewMessage {
+pub(super) struct NewMessage {
     /// At most 256 KiB of UTF-8.
-    pub text: String,
+    pub(super) text: String,
     /// Continues a conversation; a new one begins without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub conversation: Option<String>,
+    pub(super) conversation: Option<String>,
     /// For whom a program speaks; the token's own name without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
+    pub(super) user: Option<String>,
 }
 
-pub(super) fn router() -> Router<Api> {
-    Router::new()
-        .route("/agents/{agent}/messages", post(to_agent))
-        .route("/messages", post(to_anyone))
+/// How the answer is wanted.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "read from the headers; this describes them")]
+struct Wishes {
+    /// One turn, however often the same is sent with the same key.
+    #[param(rename = "Idempotency-Key")]
+    idempotency_key: Option<String>,
+    /// `respond-async`: answer 202 at once.
+    #[param(rename = "Prefer")]
+    prefer: Option<String>,
+}
+
+pub(super) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(to_agent))
+        .routes(routes!(to_anyone))
 }
 
 /// Says something to an agent.
 #[utoipa::path(post, path = "/api/v1/agents/{agent}/messages", tag = "messages",
-    params(("agent" = String, Path), ("Idempotency-Key" = Option<String>, Header), ("Prefer" = Option<String>, Header, description = "`respond-async`: answer 202 at once")),
+    params(("agent" = String, Path), Wishes),
     request_body = NewMessage,
-    responses((status = 200, body = TurnView), (status = 202, body = TurnView), (status = "default", description = "A problem document (RFC 9457)")))]
+    responses((status = 200, body = TurnView), (status = 202, body = TurnView)))]
 pub(super) async fn to_agent(
     State(api): State<Api>,
     caller: Caller,
     Path(agent): Path<String>,
     headers: HeaderMap,
-    body: Result<Json<NewMessage>, JsonRejection>,
+    JsonBody(message): JsonBody<NewMessage>,
 ) -> Result<Response, Problem> {
-    say(&api, &caller, agent, &headers, body?.0).await
+    say(&api, &caller, agent, &headers, message).await
 }
 
 /// Says something to whichever agent fits.
-#[utoipa::path(post, path = "/api/v1/messages", tag = "messages", request_body = NewMessage,
-    responses((status = 200, body = TurnView), (status = 202, body = TurnView), (status = "default", description = "A problem document (RFC 9457)")))]
+#[utoipa::path(post, path = "/api/v1/messages", tag = "messages", params(Wishes), request_body = NewMessage,
+    responses((status = 200, body = TurnView), (status = 202, body = TurnView)))]
 pub(super) async fn to_anyone(
     State(api): State<Api>,
     caller: Caller,
     headers: HeaderMap,
-    body: Result<Json<NewMessage>, JsonRejection>,
+    JsonBody(message): JsonBody<NewMessage>,
 ) -> Result<Response, Problem> {
-    say(&api, &caller, DEFAULT_AGENT.to_owned(), &headers, body?.0).await
+    say(&api, &caller, DEFAULT_AGENT.to_owned(), &headers, message).await
 }
 
 async fn say(

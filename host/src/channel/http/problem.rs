@@ -1,12 +1,18 @@
 //! Errors of the API: problem documents (RFC 9457) with a `code` to decide on.
 
+use std::error::Error;
+use std::iter::successors;
+
 use axum::Json;
-use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::body::unread;
 use crate::runtime::{Failure, FailureCode};
+
+const TOO_LARGE: &str = "the body is larger than [server] max_body_bytes";
 
 /// What went wrong, for programs. A failed turn has the code of its failure
 /// instead.
@@ -19,8 +25,14 @@ pub enum Code {
     NotFound,
     Conflict,
     TooLarge,
+    /// The request did not come in time, or its answer took too long.
+    Timeout,
     /// The idempotency key was used with another body.
     IdempotencyMismatch,
+    /// A component that this host cannot run.
+    InvalidComponent,
+    /// An agent answered what HTTP does not have.
+    InvalidResponse,
     Busy,
     Internal,
 }
@@ -34,27 +46,31 @@ impl Code {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Timeout => StatusCode::REQUEST_TIMEOUT,
+            Self::IdempotencyMismatch | Self::InvalidComponent => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::InvalidResponse => StatusCode::BAD_GATEWAY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }
 
 /// A problem document.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Problem {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
     status: u16,
+    /// To decide on, for example `not-found` or, for a turn, `out-of-fuel`.
     code: String,
+    /// A sentence for people.
     detail: String,
     /// The turn that failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     turn: Option<String>,
     #[serde(skip)]
-    retry_after_s: Option<u64>,
+    retry_after_s: Option<u32>,
 }
 
 impl Problem {
@@ -86,13 +102,20 @@ impl Problem {
 
     /// A turn that failed.
     pub fn of_failure(turn: &str, failure: &Failure) -> Self {
-        let mut problem = Self::of(
+        Self::of(
             status_of(failure.code),
             name(failure.code),
             failure.message.clone(),
-        );
-        problem.turn = Some(turn.to_owned());
-        problem
+        )
+        .about(turn)
+    }
+
+    /// The same, naming the turn.
+    pub(super) fn about(self, turn: &str) -> Self {
+        Self {
+            turn: Some(turn.to_owned()),
+            ..self
+        }
     }
 
     fn of(status: StatusCode, code: String, detail: String) -> Self {
@@ -163,27 +186,55 @@ impl IntoResponse for Problem {
 impl From<JsonRejection> for Problem {
     fn from(rejection: JsonRejection) -> Self {
         match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Self::new(
-                Code::TooLarge,
-                "the body is larger than [server] max_body_bytes",
-            ),
+            StatusCode::PAYLOAD_TOO_LARGE => Self::new(Code::TooLarge, TOO_LARGE),
             StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::with_status(
                 rejection.status(),
                 Code::InvalidRequest,
                 "send JSON, with content-type: application/json",
             ),
-            _ => Self::new(
-                Code::InvalidRequest,
-                format!("the body cannot be read: {}", rejection.body_text()),
-            ),
+            _ => match rejection {
+                JsonRejection::BytesRejection(rejection) => unread(&rejection),
+                rejection => Self::new(
+                    Code::InvalidRequest,
+                    format!("the body cannot be read: {}", root(&rejection)),
+                ),
+            },
         }
+    }
+}
+
+impl From<BytesRejection> for Problem {
+    fn from(rejection: BytesRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::new(Code::TooLarge, TOO_LARGE),
+            _ => unread(&rejection),
+        }
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(
+            Code::InvalidRequest,
+            format!("the address cannot be read: {}", root(&rejection)),
+        )
     }
 }
 
 impl From<QueryRejection> for Problem {
     fn from(rejection: QueryRejection) -> Self {
-        Self::new(Code::InvalidRequest, rejection.body_text())
+        Self::new(
+            Code::InvalidRequest,
+            format!("the query cannot be read: {}", root(&rejection)),
+        )
     }
+}
+
+/// What was wrong in the first place, without the layers that found it.
+fn root<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    successors(Some(error), |&error| error.source())
+        .last()
+        .unwrap_or(error)
 }
 
 impl From<anyhow::Error> for Problem {

@@ -1,140 +1,122 @@
 //! Turns: what was asked, what came of it, what it used, and how to stop it.
 
 use axum::Json;
-use axum::Router;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::extract::{Path, Query};
+use super::page::{Items, Page, page_size};
 use super::{Api, Caller, Code, Problem, sse};
 use crate::codec;
 use crate::runtime::Failure;
-use crate::store::{JournalStatus, Scope, TurnFilter, TurnKind, TurnRow, TurnStatus};
+use crate::store::{
+    JournalStatus, Scope, StoredMessage, TurnFilter, TurnKind, TurnRow, TurnStatus,
+};
 use crate::turn::{Receipt, Replayed};
-
-const DEFAULT_PAGE: u32 = 50;
-const MAX_PAGE: u32 = 500;
 
 /// A turn.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct TurnView {
+pub(super) struct TurnView {
     /// Its id.
-    pub turn: String,
-    pub kind: TurnKind,
-    pub status: TurnStatus,
-    pub agent: String,
+    pub(super) turn: String,
+    pub(super) kind: TurnKind,
+    pub(super) status: TurnStatus,
+    pub(super) agent: String,
     /// The version that ran.
-    pub version: Option<i64>,
-    pub conversation: Option<String>,
-    pub user: Option<String>,
-    pub channel: String,
+    pub(super) version: Option<i64>,
+    pub(super) conversation: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) channel: String,
     /// The answer.
-    pub text: Option<String>,
-    pub error: Option<Failure>,
-    pub receipt: Option<Receipt>,
+    pub(super) text: Option<String>,
+    pub(super) error: Option<Failure>,
+    pub(super) receipt: Option<Receipt>,
     /// Milliseconds since 1970, as all times here.
-    pub created_at: i64,
-    pub started_at: Option<i64>,
-    pub finished_at: Option<i64>,
+    pub(super) created_at: i64,
+    pub(super) started_at: Option<i64>,
+    pub(super) finished_at: Option<i64>,
 }
 
 /// A recorded host call.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct JournalItem {
-    pub seq: i64,
+pub(super) struct JournalItem {
+    pub(super) seq: i64,
     /// `interface.function`.
-    pub kind: String,
-    pub args_hash: String,
+    pub(super) kind: String,
+    pub(super) args_hash: String,
     /// `begun`, `done` or `failed`.
     #[schema(value_type = String)]
-    pub status: JournalStatus,
-    pub args: serde_json::Value,
-    pub result: serde_json::Value,
+    pub(super) status: JournalStatus,
+    pub(super) args: serde_json::Value,
+    pub(super) result: serde_json::Value,
     /// When it was complete.
-    pub at: i64,
+    pub(super) at: i64,
     /// How long it took, in milliseconds.
-    pub ms: f64,
+    pub(super) ms: f64,
 }
 
 /// A line that an agent logged.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct LogItem {
-    pub seq: i64,
-    pub level: String,
-    pub message: String,
-    pub fields: serde_json::Value,
+pub(super) struct LogItem {
+    pub(super) seq: i64,
+    pub(super) level: String,
+    pub(super) message: String,
+    pub(super) fields: serde_json::Value,
 }
 
 /// A message of a conversation.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct MessageItem {
+pub(super) struct MessageItem {
     /// `user` or `assistant`.
-    pub role: String,
-    pub text: String,
-    pub turn: String,
-    pub at: i64,
+    pub(super) role: String,
+    pub(super) text: String,
+    pub(super) turn: String,
+    pub(super) at: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub author: Option<String>,
-}
-
-/// A list, or a page of one: `next` is the cursor of the next page.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Items<T> {
-    pub items: Vec<T>,
-    pub next: Option<String>,
-}
-
-impl<T> Items<T> {
-    /// A whole list.
-    pub fn all(items: Vec<T>) -> Self {
-        Self { items, next: None }
-    }
+    pub(super) author: Option<String>,
 }
 
 /// Which turns to list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ListTurns {
     agent: Option<String>,
     conversation: Option<String>,
     status: Option<TurnStatus>,
+    /// How many items, at most 500; 50 without it.
     limit: Option<u32>,
+    /// `next` of the page before.
     cursor: Option<String>,
 }
 
-/// A page of a list.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Page {
-    pub(super) limit: Option<u32>,
-    pub(super) cursor: Option<String>,
+pub(super) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(events))
+        .routes(routes!(journal))
+        .routes(routes!(log))
+        .routes(routes!(cancel))
+        .routes(routes!(replay))
+        .routes(routes!(messages))
 }
 
-impl Page {
-    /// How many items, within bounds.
-    pub(super) fn limit(&self) -> u32 {
-        page_size(self.limit)
+impl MessageItem {
+    fn of_row(row: StoredMessage) -> Self {
+        Self {
+            role: row.role,
+            text: row.text,
+            turn: row.turn,
+            at: row.at,
+            author: row.author_id,
+        }
     }
-}
-
-pub(super) fn page_size(limit: Option<u32>) -> u32 {
-    limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE)
-}
-
-pub(super) fn router() -> Router<Api> {
-    Router::new()
-        .route("/turns", get(list))
-        .route("/turns/{turn}", get(show))
-        .route("/turns/{turn}/events", get(events))
-        .route("/turns/{turn}/journal", get(journal))
-        .route("/turns/{turn}/log", get(log))
-        .route("/turns/{turn}/cancel", post(cancel))
-        .route("/turns/{turn}/replay", post(replay))
-        .route("/conversations/{conversation}/messages", get(messages))
 }
 
 impl TurnView {
@@ -143,7 +125,7 @@ impl TurnView {
     /// # Errors
     ///
     /// `not-found` if there is none in this tenant.
-    pub async fn load(api: &Api, tenant: &str, turn: &str) -> Result<Self, Problem> {
+    pub(super) async fn load(api: &Api, tenant: &str, turn: &str) -> Result<Self, Problem> {
         let row = api.host.store.turn(tenant, turn).await?;
         row.map(Self::of_row).ok_or_else(|| no_such_turn(turn))
     }
@@ -183,10 +165,9 @@ impl TurnView {
 pub(super) async fn list(
     State(api): State<Api>,
     caller: Caller,
-    query: Result<Query<ListTurns>, QueryRejection>,
+    Query(query): Query<ListTurns>,
 ) -> Result<Json<Items<TurnView>>, Problem> {
     caller.require(Scope::Read)?;
-    let query = query?.0;
     let limit = page_size(query.limit);
     let filter = TurnFilter {
         agent: query.agent,
@@ -203,10 +184,7 @@ pub(super) async fn list(
         .into_iter()
         .map(TurnView::of_row)
         .collect();
-    let next = (items.len() == limit as usize)
-        .then(|| items.last().map(|item| item.turn.clone()))
-        .flatten();
-    Ok(Json(Items { items, next }))
+    Ok(Json(Items::page(items, limit, |item| item.turn.clone())))
 }
 
 /// One turn.
@@ -335,10 +313,9 @@ pub(super) async fn messages(
     State(api): State<Api>,
     caller: Caller,
     Path(conversation): Path<String>,
-    page: Result<Query<Page>, QueryRejection>,
+    Query(page): Query<Page>,
 ) -> Result<Json<Items<MessageItem>>, Problem> {
     caller.require(Scope::Chat)?;
-    let page = page?.0;
     if !api
         .host
         .store
@@ -350,34 +327,14 @@ pub(super) async fn messages(
             format!("there is no conversation {conversation:?}"),
         ));
     }
-    let after = cursor(page.cursor.as_deref())?;
+    let limit = page.limit();
     let rows = api
         .host
         .store
-        .messages(&caller.tenant, &conversation, after, page.limit())
+        .messages(&caller.tenant, &conversation, page.after_position()?, limit)
         .await?;
-    let next = (rows.len() == page.limit() as usize)
-        .then(|| rows.last().map(|row| row.position.to_string()))
-        .flatten();
-    let items = rows.into_iter().map(|row| MessageItem {
-        role: row.role,
-        text: row.text,
-        turn: row.turn,
-        at: row.at,
-        author: row.author_id,
-    });
-    Ok(Json(Items {
-        items: items.collect(),
-        next,
-    }))
-}
-
-/// A position that `next` gave.
-pub(super) fn cursor(cursor: Option<&str>) -> Result<i64, Problem> {
-    cursor.map_or(Ok(0), |text| {
-        text.parse()
-            .map_err(|_| Problem::new(Code::InvalidRequest, "this cursor is none that a list gave"))
-    })
+    let page = Items::page(rows, limit, |row| row.position.to_string());
+    Ok(Json(page.map(MessageItem::of_row)))
 }
 
 /// A turn that the caller may see: with `read` any, else only those it began.
