@@ -4,11 +4,21 @@
 //! One file per subcommand. Results go to standard output, by `output` only;
 //! what is said besides goes to standard error.
 
+mod agents;
+mod client;
+mod events;
 mod fault;
+mod format;
 mod globals;
 mod logging;
 mod models;
+mod output;
 mod serve;
+mod sse;
+mod token;
+mod turns;
+mod usage;
+mod wire;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -31,6 +41,11 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Agents(agents::Agents),
+    Turns(turns::Turns),
+    Events(events::Events),
+    Usage(usage::Usage),
+    Token(token::Token),
 }
 
 impl Cli {
@@ -56,6 +71,11 @@ impl Command {
     async fn run(self, setting: &Setting) -> Result<()> {
         match self {
             Self::Serve(command) => command.run(setting).await,
+            Self::Agents(command) => command.run(setting).await,
+            Self::Turns(command) => command.run(setting).await,
+            Self::Events(command) => command.run(setting).await,
+            Self::Usage(command) => command.run(setting).await,
+            Self::Token(command) => command.run(setting).await,
         }
     }
 }

@@ -84,7 +84,7 @@ fn render(error: &anyhow::Error) -> String {
     text
 }
 
-fn exit_of(error: &anyhow::Error) -> Exit {
+pub(super) fn exit_of(error: &anyhow::Error) -> Exit {
     faults(error).next().map_or(Exit::Failure, Fault::exit)
 }
 

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 
-use super::globals::{CLI_TOKEN_FILE, Setting};
+use super::globals::{self, CLI_TOKEN_FILE, Setting};
 use super::logging::{self, LogFormat};
 use super::models;
 use crate::app::Host;
@@ -57,12 +57,15 @@ impl Serve {
 async fn serve(host: &Arc<Host>, signals: &mut Signals) -> Result<()> {
     let (credentials, new_token) = Credentials::prepare(&host.store, &host.config.server).await?;
     let server = Server::bind(Arc::clone(host), credentials).await?;
-    introduce(&host.config, &server.url()?, new_token.as_ref());
+    let url = server.url()?;
+    globals::publish_url(&host.config.storage.data_dir, &url)?;
+    introduce(&host.config, &url, new_token.as_ref());
     let mut serving = tokio::spawn(server.serve());
     tokio::select! {
         ended = &mut serving => return ended.context("the HTTP server crashed")?,
         () = signals.next() => {}
     }
+    globals::withdraw_url(&host.config.storage.data_dir);
     eprintln!("Stopping; running turns are finished first. Once more quits at once.");
     tokio::select! {
         () = host.stop() => {}

@@ -1,0 +1,149 @@
+//! `anchorhold events`: publishing, what was published, what could not be
+//! delivered.
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::fault::{Exit, Fault};
+use super::format::{ago, short};
+use super::globals::Setting;
+use super::output::{self, Table};
+use super::wire::{items, number, text};
+use crate::clock::now_ms;
+
+/// Events: publish, list, dead letters
+#[derive(Debug, Args)]
+pub(super) struct Events {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Publish an event
+    Publish {
+        topic: String,
+        /// The data, JSON
+        data: String,
+        /// Events of one key arrive in order
+        #[arg(long)]
+        key: Option<String>,
+    },
+    /// List events, oldest first
+    List {
+        /// Only events of this topic
+        #[arg(long)]
+        topic: Option<String>,
+        /// How many at most
+        #[arg(long, default_value = "50")]
+        limit: String,
+        /// `next` of the list before
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// List events that could not be delivered, and why
+    Dead,
+    /// Deliver a dead letter once more
+    Retry { event: String, agent: String },
+}
+
+impl Events {
+    pub(super) async fn run(self, setting: &Setting) -> Result<()> {
+        let (client, json) = (setting.client()?, setting.globals.json);
+        match self.command {
+            Command::Publish { topic, data, key } => {
+                publish(&client, &topic, &data, key, json).await
+            }
+            Command::List {
+                topic,
+                limit,
+                cursor,
+            } => {
+                let mut query = vec![("limit", limit.as_str())];
+                query.extend(topic.as_deref().map(|topic| ("topic", topic)));
+                query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+                list(&client.get(&["events"], &query).await?, json)
+            }
+            Command::Dead => dead(&client.all(&["events", "dead"]).await?, json),
+            Command::Retry { event, agent } => {
+                let path = ["events", "dead", &event, &agent, "retry"];
+                client.call::<Value>(Method::POST, &path, None).await?;
+                eprintln!("Event {event} will be delivered to {agent} once more.");
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn publish(
+    client: &Client,
+    topic: &str,
+    data: &str,
+    key: Option<String>,
+    json: bool,
+) -> Result<()> {
+    let data: Value = serde_json::from_str(data)
+        .map_err(|error| {
+            Fault::new(Exit::Usage, "the data is not JSON")
+                .hint("quote it for the shell: '{\"text\": \"hello\"}'")
+                .caused_by(error)
+        })
+        .context("reading the event")?;
+    let body = json!({ "topic": topic, "data": data, "ordering_key": key });
+    let published: Value = client.call(Method::POST, &["events"], Some(&body)).await?;
+    if json {
+        return output::json(&published);
+    }
+    output::line(text(&published, "event"));
+    eprintln!(
+        "Published; {} agents receive it.",
+        number(&published, "subscribers")
+    );
+    Ok(())
+}
+
+fn list(events: &Value, json: bool) -> Result<()> {
+    if json {
+        return output::json(events);
+    }
+    let mut table = Table::new(["EVENT", "TOPIC", "SOURCE", "WHEN", "DATA"]);
+    for event in items(events) {
+        table.row([
+            text(event, "event"),
+            text(event, "topic"),
+            text(event, "source"),
+            ago(number(event, "at"), now_ms()),
+            short(&text(event, "data"), 60),
+        ]);
+    }
+    table.print("No events.");
+    if let Some(next) = events.get("next").and_then(Value::as_str) {
+        eprintln!("There may be more: --cursor {next}");
+    }
+    Ok(())
+}
+
+fn dead(letters: &Value, json: bool) -> Result<()> {
+    if json {
+        return output::json(letters);
+    }
+    let mut table = Table::new(["EVENT", "TOPIC", "AGENT", "ATTEMPTS", "WHEN", "ERROR"]);
+    for letter in items(letters) {
+        table.row([
+            text(letter, "event"),
+            text(letter, "topic"),
+            text(letter, "agent"),
+            text(letter, "attempts"),
+            ago(number(letter, "at"), now_ms()),
+            letter
+                .get("error")
+                .map(|error| text(error, "message"))
+                .unwrap_or_default(),
+        ]);
+    }
+    table.print("No dead letters.");
+    Ok(())
+}

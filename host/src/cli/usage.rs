@@ -1,0 +1,140 @@
+//! `anchorhold usage`: what model calls took and cost.
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::Value;
+
+use super::format::{count, money};
+use super::globals::Setting;
+use super::output::{self, Table};
+use super::wire::{Items, read};
+use crate::clock::now_ms;
+use crate::store::UsageGroup;
+
+/// What model calls took and cost, by agent and model
+#[derive(Debug, Args)]
+pub(super) struct Usage {
+    /// Only calls of this last time: 30m, 24h, 7d
+    #[arg(long, value_name = "TIME", value_parser = parse_span)]
+    since: Option<i64>,
+}
+
+impl Usage {
+    pub(super) async fn run(self, setting: &Setting) -> Result<()> {
+        let client = setting.client()?;
+        let since = self.since.map(|ms| now_ms().saturating_sub(ms).to_string());
+        let query: Vec<(&str, &str)> = since
+            .as_deref()
+            .map(|since| ("since_ms", since))
+            .into_iter()
+            .collect();
+        let usage: Value = client.get(&["usage"], &query).await?;
+        if setting.globals.json {
+            return output::json(&usage);
+        }
+        let groups: Items<UsageGroup> = read(&usage)?;
+        let mut table = Table::new(["AGENT", "MODEL", "CALLS", "TOKENS IN", "TOKENS OUT", "COST"]);
+        for group in &groups.items {
+            table.row(row(group));
+        }
+        if groups.items.len() > 1 {
+            table.row(row(&sum(&groups.items)));
+        }
+        table.print("No model calls.");
+        Ok(())
+    }
+}
+
+fn row(group: &UsageGroup) -> [String; 6] {
+    let number = |number: i64| count(number.unsigned_abs());
+    let model = match group.provider.as_str() {
+        "" => String::new(),
+        provider => format!("{provider}/{}", group.model),
+    };
+    let unpriced = match group.unpriced_calls {
+        0 => String::new(),
+        calls => format!(" and {calls} calls of unknown price"),
+    };
+    [
+        group.agent.clone(),
+        model,
+        number(group.calls),
+        number(group.input_tokens),
+        number(group.output_tokens),
+        money(group.cost_micro_usd.unsigned_abs()) + &unpriced,
+    ]
+}
+
+fn sum(groups: &[UsageGroup]) -> UsageGroup {
+    let total = |field: fn(&UsageGroup) -> i64| groups.iter().map(field).sum();
+    UsageGroup {
+        agent: "all".to_owned(),
+        provider: String::new(),
+        model: String::new(),
+        calls: total(|group| group.calls),
+        input_tokens: total(|group| group.input_tokens),
+        output_tokens: total(|group| group.output_tokens),
+        cost_micro_usd: total(|group| group.cost_micro_usd),
+        unpriced_calls: total(|group| group.unpriced_calls),
+    }
+}
+
+/// A time span such as `24h`, in milliseconds.
+fn parse_span(text: &str) -> Result<i64, String> {
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let unit = match unit {
+        "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err("a number and s, m, h or d, such as 24h".to_owned()),
+    };
+    let number: i64 = number
+        .parse()
+        .map_err(|_| "begins with a number".to_owned())?;
+    number
+        .checked_mul(unit)
+        .ok_or_else(|| "too long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_units() {
+        assert_eq!(parse_span("24h"), Ok(86_400_000));
+        assert_eq!(parse_span("30m"), Ok(1_800_000));
+        assert!(parse_span("h").is_err() && parse_span("3").is_err() && parse_span("1y").is_err());
+        assert!(parse_span("9223372036854775807d").is_err());
+    }
+
+    #[test]
+    fn calls_of_unknown_price_are_not_free() {
+        let group = UsageGroup {
+            agent: "a".into(),
+            provider: "p".into(),
+            model: "m".into(),
+            calls: 2,
+            input_tokens: 1_000,
+            output_tokens: 1,
+            cost_micro_usd: 5,
+            unpriced_calls: 1,
+        };
+        let row = row(&sum(&[group.clone(), group]));
+        assert_eq!(
+            row,
+            [
+                "all",
+                "",
+                "4",
+                "2,000",
+                "2",
+                "$0.00001 and 2 calls of unknown price"
+            ]
+        );
+    }
+}
