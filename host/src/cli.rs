@@ -5,6 +5,7 @@
 //! what is said besides goes to standard error.
 
 mod agents;
+mod chat;
 mod client;
 mod events;
 mod fault;
@@ -41,6 +42,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Chat(chat::Chat),
     Agents(agents::Agents),
     Turns(turns::Turns),
     Events(events::Events),
@@ -71,6 +73,7 @@ impl Command {
     async fn run(self, setting: &Setting) -> Result<()> {
         match self {
             Self::Serve(command) => command.run(setting).await,
+            Self::Chat(command) => command.run(setting).await,
             Self::Agents(command) => command.run(setting).await,
             Self::Turns(command) => command.run(setting).await,
             Self::Events(command) => command.run(setting).await,

@@ -1,0 +1,172 @@
+//! A conversation with an agent: one message, one answer, whatever happens to
+//! the connection in between.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use reqwest::Method;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::screen::Screen;
+use crate::cli::client::Client;
+use crate::cli::fault::{Exit, Fault};
+use crate::cli::sse::{Event, Events};
+use crate::cli::wire::{Turn, read, text};
+
+/// How often a broken connection is taken up again for one answer.
+const ATTEMPTS: u32 = 5;
+
+/// A conversation.
+pub(super) struct Session {
+    pub(super) client: Client,
+    pub(super) agent: String,
+    pub(super) conversation: String,
+    user: Option<String>,
+    /// The last turn.
+    pub(super) last: Option<String>,
+}
+
+/// What came of a message.
+pub(super) struct Outcome {
+    pub(super) turn: Turn,
+    /// The turn as the API has it.
+    pub(super) value: Value,
+}
+
+/// An answer under way.
+struct Answer {
+    events: Events,
+    turn: Option<String>,
+    seen: String,
+}
+
+impl Session {
+    pub(super) fn new(
+        client: Client,
+        agent: String,
+        conversation: Option<String>,
+        user: Option<String>,
+    ) -> Self {
+        let conversation = conversation.unwrap_or_else(new_conversation);
+        Self {
+            client,
+            agent,
+            conversation,
+            user,
+            last: None,
+        }
+    }
+
+    /// Forgets what was said.
+    pub(super) fn begin_anew(&mut self) {
+        self.conversation = new_conversation();
+    }
+
+    /// Says something and shows the answer as it comes. Ctrl-c cancels the
+    /// turn.
+    pub(super) async fn say(&mut self, text: &str, screen: &mut Screen) -> Result<Outcome> {
+        let key = Uuid::now_v7().to_string();
+        let events = self
+            .client
+            .say(&self.agent, &key, &self.message(text))
+            .await?;
+        let mut answer = Answer {
+            events,
+            turn: None,
+            seen: String::new(),
+        };
+        let mut cancelled = false;
+        loop {
+            tokio::select! {
+                event = answer.next(&self.client) => {
+                    let event = event?;
+                    self.last.clone_from(&answer.turn);
+                    if let Some(outcome) = take(&event, screen)? {
+                        screen.end();
+                        return Ok(outcome);
+                    }
+                }
+                _ = tokio::signal::ctrl_c() => {
+                    self.interrupt(answer.turn.as_deref(), &mut cancelled).await?;
+                }
+            }
+        }
+    }
+
+    fn message(&self, text: &str) -> Value {
+        let mut message = Map::new();
+        message.insert("text".into(), text.into());
+        message.insert("conversation".into(), self.conversation.as_str().into());
+        if let Some(user) = &self.user {
+            message.insert("user".into(), user.as_str().into());
+        }
+        message.into()
+    }
+
+    /// The first ctrl-c cancels the turn, the second stops waiting for that.
+    async fn interrupt(&self, turn: Option<&str>, cancelled: &mut bool) -> Result<()> {
+        let Some(turn) = turn.filter(|_| !std::mem::replace(cancelled, true)) else {
+            return Err(Fault::new(Exit::TurnFailed, "interrupted").into());
+        };
+        eprintln!();
+        // A turn that has just ended cannot be cancelled, and need not be.
+        let _ = self
+            .client
+            .call::<Value>(Method::POST, &["turns", turn, "cancel"], None)
+            .await;
+        Ok(())
+    }
+}
+
+impl Answer {
+    /// The next event. A connection that broke is taken up again where it was.
+    async fn next(&mut self, client: &Client) -> Result<Event> {
+        let mut attempts = 0;
+        loop {
+            let broke = match self.events.next().await {
+                Ok(Some(event)) => {
+                    self.note(&event);
+                    return Ok(event);
+                }
+                Ok(None) => anyhow::anyhow!("the answer broke off"),
+                Err(error) => error,
+            };
+            let Some(turn) = self.turn.clone().filter(|_| attempts < ATTEMPTS) else {
+                return Err(Fault::new(Exit::Unreachable, format!("{broke:#}")).into());
+            };
+            tokio::time::sleep(Duration::from_millis(200 << attempts)).await;
+            attempts += 1;
+            if let Ok(events) = client.resume(&turn, &self.seen).await {
+                self.events = events;
+            }
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        self.seen.clone_from(&event.id);
+        if let Ok(data) = serde_json::from_str::<Value>(&event.data) {
+            let turn = text(&data, "turn");
+            self.turn = Some(turn)
+                .filter(|turn| !turn.is_empty())
+                .or(self.turn.take());
+        }
+    }
+}
+
+/// Shows an event; answers the outcome if it is the last one.
+fn take(event: &Event, screen: &mut Screen) -> Result<Option<Outcome>> {
+    let value: Value = serde_json::from_str(&event.data).unwrap_or_default();
+    screen.show(&event.name, &value);
+    match event.name.as_str() {
+        "turn.completed" | "turn.failed" | "turn.cancelled" => Ok(Some(Outcome {
+            turn: read(&value)?,
+            value,
+        })),
+        _ => Ok(None),
+    }
+}
+
+fn new_conversation() -> String {
+    Uuid::now_v7().to_string()
+}
