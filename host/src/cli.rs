@@ -7,6 +7,7 @@
 mod agents;
 mod chat;
 mod client;
+mod doctor;
 mod events;
 mod fault;
 mod format;
@@ -48,6 +49,7 @@ enum Command {
     Events(events::Events),
     Usage(usage::Usage),
     Token(token::Token),
+    Doctor(doctor::Doctor),
 }
 
 impl Cli {
@@ -79,6 +81,7 @@ impl Command {
             Self::Events(command) => command.run(setting).await,
             Self::Usage(command) => command.run(setting).await,
             Self::Token(command) => command.run(setting).await,
+            Self::Doctor(command) => command.run(setting).await,
         }
     }
 }
