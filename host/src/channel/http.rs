@@ -81,6 +81,7 @@ fn router(api: Api) -> Router {
                 .make_span_with(span)
                 .on_request(())
                 .on_response(DefaultOnResponse::new().level(Level::DEBUG))
+                .on_eos(())
                 .on_failure(()),
         )
         .with_state(api)

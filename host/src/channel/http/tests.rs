@@ -3,6 +3,7 @@
 
 mod deliveries;
 mod input;
+mod log;
 mod openapi;
 mod resources;
 mod socket;

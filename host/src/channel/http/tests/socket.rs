@@ -33,6 +33,15 @@ async fn headers_that_do_not_come_end_the_connection() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let fixture = quick().await;
+    let address = fixture.listen().await;
+    let request = "GET /health/live HTTP/1.1\r\nhost: h\r\n\r\n";
+    let answer = exchange(&address, request).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_is_answered() {
     let fixture = quick().await;
     let address = fixture.listen().await;

@@ -48,7 +48,7 @@ pub(super) fn for_agents(headers: &HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()
         .filter(|(name, _)| {
-            passes(name, &CREDENTIALS) && !named.contains(&name.as_str().to_owned())
+            passes(name, &CREDENTIALS) && !named.iter().any(|named| named == name.as_str())
         })
         .filter_map(|(name, value)| {
             let value = std::str::from_utf8(value.as_bytes()).ok()?;
@@ -73,7 +73,7 @@ pub(super) fn for_browsers(given: &[(String, String)]) -> Result<HeaderMap, Stri
     let named = named_by_connection(&headers);
     let mut passing = HeaderMap::new();
     for (name, value) in &headers {
-        if passes(name, &OF_THE_ORIGIN) && !named.contains(&name.as_str().to_owned()) {
+        if passes(name, &OF_THE_ORIGIN) && !named.iter().any(|named| named == name.as_str()) {
             passing.append(name, value.clone());
         }
     }
