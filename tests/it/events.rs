@@ -10,18 +10,24 @@ async fn publish(host: &TestHost, topic: &str, data: Value, key: Option<&str>) -
     }
     let answer = host.post("/api/v1/events", &body).await;
     assert!(answer.status < 300, "{:#}", answer.body);
-    answer.body["id"].as_str().unwrap().to_owned()
+    answer.body["event"].as_str().unwrap().to_owned()
 }
 
 /// What the probe received for a key, in order.
 async fn received(host: &TestHost, key: &str) -> Vec<String> {
-    let log = host.ask("probe", &format!("state get agent log:{key}")).await;
+    let log = host
+        .ask("probe", &format!("state get agent log:{key}"))
+        .await;
     if log.text() == "absent" {
         return Vec::new();
     }
     let value = log.json_text()["value"].clone();
     let list: Value = serde_json::from_str(value.as_str().unwrap()).unwrap();
-    list.as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect()
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|id| id.as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[tokio::test]
@@ -29,40 +35,76 @@ async fn an_event_reaches_who_subscribes() {
     let host = TestHost::new().plugin("probe").start().await;
     let id = publish(&host, "probe.hello", json!({ "n": 1 }), None).await;
     publish(&host, "other.hello", json!({}), None).await;
-    host.wait_for("the event", async || received(&host, "-").await.contains(&id).then_some(())).await;
+    host.wait_for("the event", async || {
+        received(&host, "-").await.contains(&id).then_some(())
+    })
+    .await;
     let listed = host.get("/api/v1/events?topic=probe.hello").await.body;
-    assert_eq!(listed["items"][0]["id"], id.as_str());
-    assert!(listed["items"][0]["source"].as_str().unwrap().starts_with("api:"));
+    assert_eq!(listed["items"][0]["event"], id.as_str());
+    assert!(
+        listed["items"][0]["source"]
+            .as_str()
+            .unwrap()
+            .starts_with("api:")
+    );
     let turns = host.get("/api/v1/turns?agent=probe").await.body;
-    assert!(turns["items"].as_array().unwrap().iter().any(|turn| turn["kind"] == "event"));
+    assert!(
+        turns["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|turn| turn["kind"] == "event")
+    );
 }
 
 #[tokio::test]
 async fn events_of_a_key_arrive_in_order_even_when_one_must_be_tried_again() {
-    let host = TestHost::new().plugin("probe").set("events.backoff_ms", 20).start().await;
+    let host = TestHost::new()
+        .plugin("probe")
+        .set("events.backoff_ms", 20)
+        .start()
+        .await;
     let mut expected = Vec::new();
     for n in 0..8 {
-        let data = if n == 2 { json!({ "fail": 2 }) } else { json!({ "n": n }) };
+        let data = if n == 2 {
+            json!({ "fail": 2 })
+        } else {
+            json!({ "n": n })
+        };
         expected.push(publish(&host, "probe.order", data, Some("k")).await);
     }
-    host.wait_for("all events", async || (received(&host, "k").await.len() == 8).then_some(())).await;
+    host.wait_for("all events", async || {
+        (received(&host, "k").await.len() == 8).then_some(())
+    })
+    .await;
     assert_eq!(received(&host, "k").await, expected);
 }
 
 #[tokio::test]
 async fn what_fails_for_good_becomes_a_dead_letter_and_holds_up_nobody() {
-    let host = TestHost::new().plugin("probe").set("events.backoff_ms", 10).set("events.max_attempts", 3).start().await;
+    let host = TestHost::new()
+        .plugin("probe")
+        .set("events.backoff_ms", 10)
+        .set("events.max_attempts", 3)
+        .start()
+        .await;
     let bad = publish(&host, "probe.bad", json!({ "fail": 99 }), Some("k")).await;
     let good = publish(&host, "probe.good", json!({}), Some("k")).await;
     let dead = host
         .wait_for("the dead letter", async || {
             let dead = host.get("/api/v1/events/dead").await.body;
-            dead["items"].as_array().is_some_and(|items| !items.is_empty()).then_some(dead)
+            dead["items"]
+                .as_array()
+                .is_some_and(|items| !items.is_empty())
+                .then_some(dead)
         })
         .await;
     assert_eq!(dead["items"][0]["attempts"], 3, "{dead:#}");
     assert!(dead.to_string().contains(&bad), "{dead:#}");
-    host.wait_for("the next event of the key", async || received(&host, "k").await.contains(&good).then_some(())).await;
+    host.wait_for("the next event of the key", async || {
+        received(&host, "k").await.contains(&good).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -70,9 +112,15 @@ async fn what_an_agent_publishes_survives_a_crash() {
     let host = TestHost::new().plugin("probe").start().await;
     let later = anchorhold_tests::now_ms() + 3_000;
     let body = json!({ "topic": "probe.later", "data": {}, "deliver_at_ms": later });
-    let id = host.post("/api/v1/events", &body).await.body["id"].as_str().unwrap().to_owned();
+    let id = host.post("/api/v1/events", &body).await.body["event"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let host = host.crash().await.start().await;
-    host.wait_for("the event", async || received(&host, "-").await.contains(&id).then_some(())).await;
+    host.wait_for("the event", async || {
+        received(&host, "-").await.contains(&id).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -85,10 +133,19 @@ async fn malformed_events_are_refused() {
         json!({ "data": {} }),
     ] {
         let answer = host.post("/api/v1/events", &body).await;
-        assert_eq!((answer.status, answer.code()), (400, "invalid-request"), "{body}: {:#}", answer.body);
+        assert_eq!(
+            (answer.status, answer.code()),
+            (400, "invalid-request"),
+            "{body}: {:#}",
+            answer.body
+        );
     }
     for text in ["publish Bad {}", "publish probe.x {not json"] {
         let answer = host.ask("probe", text).await;
-        assert!(answer.text().starts_with("error"), "{text}: {}", answer.text());
+        assert!(
+            answer.text().starts_with("error"),
+            "{text}: {}",
+            answer.text()
+        );
     }
 }

@@ -19,7 +19,11 @@ async fn same_again(host: &TestHost, agent: &str, text: &str) {
     let turn = answer.turn();
     let replayed = host.replay(&turn).await;
     assert_eq!(replayed.status, 200, "{agent}: {text}: {:#}", replayed.body);
-    assert_eq!(replayed.body["same"], true, "{agent}: {text}: {:#}", replayed.body);
+    assert_eq!(
+        replayed.body["same"], true,
+        "{agent}: {text}: {:#}",
+        replayed.body
+    );
 }
 
 #[tokio::test]
@@ -46,23 +50,52 @@ async fn every_kind_of_call_is_answered_from_the_record() {
 
 #[tokio::test]
 async fn a_failed_turn_fails_again_in_the_same_way() {
-    let host = TestHost::new().plugin("hog").limit("fuel", 100_000_000).start().await;
+    let host = TestHost::new()
+        .plugin("hog")
+        .limit("fuel", 100_000_000)
+        .start()
+        .await;
     for text in ["loop", "recurse", "memory 1024", "panic", "calls 100000"] {
         same_again(&host, "hog", text).await;
     }
     let answer = host.ask_async("hog", "sleep-forever").await;
-    host.post(&format!("/api/v1/turns/{}/cancel", answer.turn()), &serde_json::json!({})).await;
+    host.post(
+        &format!("/api/v1/turns/{}/cancel", answer.turn()),
+        &serde_json::json!({}),
+    )
+    .await;
     host.ended(&answer.turn()).await;
-    assert_eq!(host.replay(&answer.turn()).await.status, 409, "what was stopped from outside has nothing to compare with");
+    assert_eq!(
+        host.replay(&answer.turn()).await.status,
+        409,
+        "what was stopped from outside has nothing to compare with"
+    );
 }
 
 #[tokio::test]
 async fn the_sample_agents_are_exact() {
-    let host = TestHost::new().plugin("assistant").plugin("notes").plugin("herald").start().await;
-    for text in ["hello", "remember that I like tea", "what do you remember", "what can you do"] {
+    let host = TestHost::new()
+        .plugin("assistant")
+        .plugin("notes")
+        .plugin("herald")
+        .start()
+        .await;
+    for text in [
+        "hello",
+        "remember that I like tea",
+        "what do you remember",
+        "what can you do",
+    ] {
         same_again(&host, "assistant", text).await;
     }
-    for text in ["help", "add buy milk #home", "list", "find milk", "done 1", "list #home"] {
+    for text in [
+        "help",
+        "add buy milk #home",
+        "list",
+        "find milk",
+        "done 1",
+        "list #home",
+    ] {
         same_again(&host, "notes", text).await;
     }
     same_again(&host, "herald", "what's new").await;
@@ -71,8 +104,18 @@ async fn the_sample_agents_are_exact() {
 #[tokio::test]
 async fn a_replay_reaches_nothing_outside() {
     let host = TestHost::new().plugin("probe").start().await;
-    let answer = host.ask("probe", "state set agent n 1\npublish probe.once {}\nsql execute CREATE TABLE once (a)").await;
-    let events = async || host.get("/api/v1/events").await.body["items"].as_array().unwrap().len();
+    let answer = host
+        .ask(
+            "probe",
+            "state set agent n 1\npublish probe.once {}\nsql execute CREATE TABLE once (a)",
+        )
+        .await;
+    let events = async || {
+        host.get("/api/v1/events").await.body["items"]
+            .as_array()
+            .unwrap()
+            .len()
+    };
     let before = events().await;
     for _ in 0..3 {
         assert_eq!(host.replay(&answer.turn()).await.body["same"], true);
@@ -86,8 +129,16 @@ async fn guests_see_a_clock_that_only_moves_on() {
     let host = TestHost::new().plugin("probe").start().await;
     let clock = host.ask("probe", "clock").await.json_text();
     for kind in ["wall_ns", "elapsed_ns"] {
-        let reads: Vec<u64> = clock[kind].as_array().unwrap().iter().map(|read| read.as_u64().unwrap()).collect();
-        assert!(reads.is_sorted() && reads[0] < reads[2], "{kind}: {reads:?}");
+        let reads: Vec<u64> = clock[kind]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|read| read.as_str().unwrap().parse().unwrap())
+            .collect();
+        assert!(
+            reads.is_sorted() && reads[0] < reads[2],
+            "{kind}: {reads:?}"
+        );
     }
     let a = host.ask("probe", "random").await.text().to_owned();
     let b = host.ask("probe", "random").await.text().to_owned();

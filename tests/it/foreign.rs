@@ -37,7 +37,11 @@ const TABLE: &[(&str, Option<&str>)] = &[
 ];
 
 async fn speaks_the_contract(language: &str) {
-    let host = TestHost::new().plugin(language).script(SCRIPT).start().await;
+    let host = TestHost::new()
+        .plugin(language)
+        .script(SCRIPT)
+        .start()
+        .await;
     host.wait_for_version(language, 1).await;
     for (text, expected) in TABLE {
         let answer = host.ask(language, text).await;
@@ -47,14 +51,31 @@ async fn speaks_the_contract(language: &str) {
             assert!(!answer.text().is_empty(), "{language}: {text}");
         }
         let replayed = host.replay(&answer.turn()).await;
-        assert_eq!(replayed.body["same"], true, "{language}: {text}: {:#}", replayed.body);
+        assert_eq!(
+            replayed.body["same"], true,
+            "{language}: {text}: {:#}",
+            replayed.body
+        );
     }
     let failed = host.ask(language, "error conflict no").await;
-    assert_eq!((failed.status, failed.code()), (502, "agent-error"), "{:#}", failed.body);
+    assert_eq!(
+        (failed.status, failed.code()),
+        (502, "agent-error"),
+        "{:#}",
+        failed.body
+    );
     assert_eq!(failed.detail(), "no");
     host.ask_in("t", language, "echo one").await.text();
-    assert_eq!(host.ask_in("t", language, "history").await.text(), "echo one|one");
-    assert!(host.ask(language, "tool weather").await.text().starts_with("weather "));
+    assert_eq!(
+        host.ask_in("t", language, "history").await.text(),
+        "echo one|one"
+    );
+    assert!(
+        host.ask(language, "tool weather")
+            .await
+            .text()
+            .starts_with("weather ")
+    );
     assert!(host.ask(language, "denied").await.text().contains("http:"));
 }
 

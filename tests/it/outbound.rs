@@ -37,14 +37,20 @@ async fn loopback_is_refused_by_name_and_by_number() {
         format!("http://0x7f.1:{port}/"),
     ] {
         let answer = host.ask("hog", &format!("http {url}")).await;
-        assert!(answer.text().starts_with("error denied"), "{url}: {}", answer.text());
+        assert!(
+            answer.text().starts_with("error denied"),
+            "{url}: {}",
+            answer.text()
+        );
     }
 }
 
 #[tokio::test]
 async fn an_allowed_address_is_reached_and_its_redirects_are_checked() {
     let inner = server(HELLO).await;
-    let location = format!("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:{inner}/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    let location = format!(
+        "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:{inner}/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+    );
     let outer = server(Box::leak(location.into_boxed_str())).await;
     let host = TestHost::new()
         .plugin("hog")
@@ -52,10 +58,18 @@ async fn an_allowed_address_is_reached_and_its_redirects_are_checked() {
         .set("limits.http.allow_private", vec!["localhost"])
         .start()
         .await;
-    let fetched = host.ask("hog", &format!("http http://localhost:{inner}/")).await;
+    let fetched = host
+        .ask("hog", &format!("http http://localhost:{inner}/"))
+        .await;
     assert!(fetched.text().contains("hello"), "{}", fetched.text());
-    let redirected = host.ask("hog", &format!("http http://localhost:{outer}/")).await;
-    assert!(redirected.text().starts_with("error denied"), "{}", redirected.text());
+    let redirected = host
+        .ask("hog", &format!("http http://localhost:{outer}/"))
+        .await;
+    assert!(
+        redirected.text().starts_with("error denied"),
+        "{}",
+        redirected.text()
+    );
 }
 
 #[tokio::test]
@@ -67,6 +81,12 @@ async fn hosts_are_granted_one_by_one() {
         .set("limits.http.allow_private", vec!["localhost"])
         .start()
         .await;
-    let answer = host.ask("hog", &format!("http http://localhost:{port}/")).await;
-    assert!(answer.text().starts_with("error denied") && answer.text().contains("http:localhost"), "{}", answer.text());
+    let answer = host
+        .ask("hog", &format!("http http://localhost:{port}/"))
+        .await;
+    assert!(
+        answer.text().starts_with("error denied") && answer.text().contains("http:localhost"),
+        "{}",
+        answer.text()
+    );
 }

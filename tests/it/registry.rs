@@ -12,7 +12,11 @@ async fn a_dropped_file_answers_and_a_replaced_one_is_a_new_version() {
 
     std::fs::write(host.plugins_dir().join("one.wasm"), component("hog")).unwrap();
     host.wait_for_version("one", 2).await;
-    assert_eq!(host.ask("one", "echo hi").await.text(), "echo hi", "the hog repeats what it does not know");
+    assert_eq!(
+        host.ask("one", "echo hi").await.text(),
+        "echo hi",
+        "the hog repeats what it does not know"
+    );
 
     std::fs::remove_file(host.plugins_dir().join("one.wasm")).unwrap();
     host.wait_for("the agent is disabled", async || {
@@ -69,19 +73,27 @@ async fn broken_files_are_reported_and_change_nothing_for_others() {
             })
             .await;
         assert_eq!(found["status"], "broken", "{found:#}");
-        assert!(found["reason"].as_str().unwrap().contains(part), "{agent}: {found:#}");
+        assert!(
+            found["reason"].as_str().unwrap().contains(part),
+            "{agent}: {found:#}"
+        );
         assert_eq!(host.ask(agent, "hello").await.status, 404);
     }
     for agent in ["truncated", "import"] {
         host.wait_for(&format!("the reason of {agent}"), async || {
-            host.get(&format!("/api/v1/agents/{agent}")).await.body["reason"].is_string().then_some(())
+            host.get(&format!("/api/v1/agents/{agent}")).await.body["reason"]
+                .is_string()
+                .then_some(())
         })
         .await;
     }
     assert_eq!(host.ask("probe", "echo fine").await.text(), "fine");
     let (code, listed, _) = host.run_cli(&["agents", "list"]).await;
     assert_eq!(code, 0);
-    assert!(listed.contains("version") && listed.contains("9.0.0"), "{listed}");
+    assert!(
+        listed.contains("version") && listed.contains("9.0.0"),
+        "{listed}"
+    );
 }
 
 #[tokio::test]
@@ -89,7 +101,9 @@ async fn a_broken_replacement_leaves_the_working_version() {
     let host = TestHost::new().plugin("probe").start().await;
     std::fs::write(host.plugins_dir().join("probe.wasm"), b"\0asm broken").unwrap();
     host.wait_for("the reason", async || {
-        host.get("/api/v1/agents/probe").await.body["reason"].is_string().then_some(())
+        host.get("/api/v1/agents/probe").await.body["reason"]
+            .is_string()
+            .then_some(())
     })
     .await;
     assert_eq!(host.ask("probe", "echo fine").await.text(), "fine");
@@ -97,9 +111,16 @@ async fn a_broken_replacement_leaves_the_working_version() {
 
 #[tokio::test]
 async fn an_oversized_component_is_refused_by_folder_and_upload() {
-    let host = TestHost::new().set("registry.max_component_bytes", 10_000).wasm("big", &component("probe")).start().await;
+    let host = TestHost::new()
+        .set("registry.max_component_bytes", 10_000)
+        .wasm("big", &component("probe"))
+        .start()
+        .await;
     host.wait_for("the reason", async || {
-        host.get("/api/v1/agents/big").await.body["reason"].as_str().is_some_and(|reason| reason.contains("10000") || reason.contains("10,000")).then_some(())
+        host.get("/api/v1/agents/big").await.body["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("10000") || reason.contains("10,000"))
+            .then_some(())
     })
     .await;
     assert_eq!(host.upload(component("probe")).await.status, 413);
@@ -111,26 +132,45 @@ async fn a_component_is_uploaded_and_named() {
     let uploaded = host.upload(component("probe")).await;
     assert!(uploaded.status < 300, "{:#}", uploaded.body);
     let digest = uploaded.body["digest"].clone();
-    let made = host.put("/api/v1/agents/mine", &json!({ "component": digest })).await;
+    let made = host
+        .put("/api/v1/agents/mine", &json!({ "component": digest }))
+        .await;
     assert!(made.status < 300, "{:#}", made.body);
     assert_eq!(host.ask("mine", "echo hi").await.text(), "hi");
 
     let bad = host.upload(component_from_wat("core-module")).await;
     assert_eq!(bad.status / 100, 4, "{:#}", bad.body);
     assert!(bad.detail().contains("wasm32-wasip2"), "{}", bad.detail());
-    let unknown = host.put("/api/v1/agents/other", &json!({ "component": "0".repeat(64) })).await;
+    let unknown = host
+        .put(
+            "/api/v1/agents/other",
+            &json!({ "component": "0".repeat(64) }),
+        )
+        .await;
     assert_eq!(unknown.status, 404);
 }
 
 #[tokio::test]
 async fn a_label_rolls_back() {
     let host = TestHost::new().plugin("probe").start().await;
-    host.put("/api/v1/agents/probe", &json!({ "config": { "greeting": "new" } })).await;
+    host.put(
+        "/api/v1/agents/probe",
+        &json!({ "config": { "greeting": "new" } }),
+    )
+    .await;
     host.wait_for_version("probe", 2).await;
     assert_eq!(host.ask("probe", "config greeting").await.text(), "\"new\"");
-    let rolled = host.put("/api/v1/agents/probe", &json!({ "labels": { "production": 1 } })).await;
+    let rolled = host
+        .put(
+            "/api/v1/agents/probe",
+            &json!({ "labels": { "production": 1 } }),
+        )
+        .await;
     assert!(rolled.status < 300, "{:#}", rolled.body);
-    assert_eq!(host.ask("probe", "config greeting").await.text(), "\"hello\"");
+    assert_eq!(
+        host.ask("probe", "config greeting").await.text(),
+        "\"hello\""
+    );
 }
 
 #[tokio::test]
@@ -145,7 +185,11 @@ async fn agents_are_loaded_lazily_and_evicted_beyond_the_cap() {
     host.wait_for_version("c", 1).await;
     let counts = async || host.get("/api/v1/status").await.body["cache"].clone();
     let start = counts().await;
-    assert_eq!((&start["loads"], &start["resolved_agents"]), (&json!(0), &json!(0)), "{start:#}");
+    assert_eq!(
+        (&start["loads"], &start["resolved_agents"]),
+        (&json!(0), &json!(0)),
+        "{start:#}"
+    );
     for agent in ["a", "b", "a", "c", "a", "b"] {
         host.ask(agent, "echo x").await.text();
     }
@@ -155,7 +199,10 @@ async fn agents_are_loaded_lazily_and_evicted_beyond_the_cap() {
     assert_eq!(end["evicted_count"], 2, "{end:#}");
     assert_eq!(end["resolved_agents"], 2, "{end:#}");
     assert_eq!(end["loads"], 1, "the three share one component: {end:#}");
-    assert_eq!(end["compiles"], 0, "compiled when it was installed: {end:#}");
+    assert_eq!(
+        end["compiles"], 0,
+        "compiled when it was installed: {end:#}"
+    );
 }
 
 #[tokio::test]
@@ -167,7 +214,11 @@ async fn corrupt_compiled_code_is_compiled_again() {
     let compiled = again.folder().join("data/compiled");
     for folder in std::fs::read_dir(&compiled).unwrap().flatten() {
         for file in std::fs::read_dir(folder.path()).unwrap().flatten() {
-            if file.path().extension().is_some_and(|extension| extension == "cwasm") {
+            if file
+                .path()
+                .extension()
+                .is_some_and(|extension| extension == "cwasm")
+            {
                 let mut bytes = std::fs::read(file.path()).unwrap();
                 let middle = bytes.len() / 2;
                 bytes[middle] ^= 0xff;
@@ -179,5 +230,8 @@ async fn corrupt_compiled_code_is_compiled_again() {
     assert_eq!(found, 1);
     let host = again.start().await;
     assert_eq!(host.ask("probe", "echo fine").await.text(), "fine");
-    assert_eq!(host.get("/api/v1/status").await.body["cache"]["compiles"], 1);
+    assert_eq!(
+        host.get("/api/v1/status").await.body["cache"]["compiles"],
+        1
+    );
 }

@@ -6,11 +6,25 @@ use anchorhold_tests::TestHost;
 async fn conversations_agents_and_tokens_are_there_after_a_crash() {
     let host = TestHost::new().plugin("probe").start().await;
     host.ask_in("t", "probe", "echo one").await.text();
-    host.ask("probe", "state set agent k v\nsql execute CREATE TABLE t (a)\nsql execute INSERT INTO t VALUES (1)").await.text();
+    host.ask(
+        "probe",
+        "state set agent k v\nsql execute CREATE TABLE t (a)\nsql execute INSERT INTO t VALUES (1)",
+    )
+    .await
+    .text();
     let host = host.crash().await.start().await;
-    assert_eq!(host.ask_in("t", "probe", "history").await.text(), "echo one|one");
-    let kept = host.ask("probe", "state get agent k\nsql query SELECT a FROM t").await;
-    assert!(kept.text().contains("\"v\"") && kept.text().contains("[[1]]"), "{}", kept.text());
+    assert_eq!(
+        host.ask_in("t", "probe", "history").await.text(),
+        "echo one|one"
+    );
+    let kept = host
+        .ask("probe", "state get agent k\nsql query SELECT a FROM t")
+        .await;
+    assert!(
+        kept.text().contains("\"v\"") && kept.text().contains("[[1]]"),
+        "{}",
+        kept.text()
+    );
 }
 
 #[tokio::test]
@@ -23,10 +37,15 @@ async fn a_graceful_stop_finishes_what_runs() {
 
 #[tokio::test]
 async fn after_a_crash_no_turn_is_left_running() {
-    let host = TestHost::new().plugin("probe").set("turns.concurrent", 1).start().await;
+    let host = TestHost::new()
+        .plugin("probe")
+        .set("turns.concurrent", 1)
+        .start()
+        .await;
     let running = host.ask_async("probe", "sleep 600000").await.turn();
     host.wait_for("the turn runs", async || {
-        (host.get(&format!("/api/v1/turns/{running}")).await.body["status"] == "running").then_some(())
+        (host.get(&format!("/api/v1/turns/{running}")).await.body["status"] == "running")
+            .then_some(())
     })
     .await;
     let queued = host.ask_async("probe", "echo later").await.turn();

@@ -17,12 +17,21 @@ impl Answer {
         let headers = response
             .headers()
             .iter()
-            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .map(|(name, value)| {
+                (
+                    name.to_string(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
+            })
             .collect();
         let bytes = response.bytes().await.expect("a body");
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
-        Self { status, headers, body }
+        Self {
+            status,
+            headers,
+            body,
+        }
     }
 
     /// The text of the answer to a message that succeeded.
@@ -32,7 +41,9 @@ impl Answer {
     /// If it did not succeed.
     pub fn text(&self) -> &str {
         assert_eq!(self.status, 200, "{:#}", self.body);
-        self.body["text"].as_str().unwrap_or_else(|| panic!("no text: {:#}", self.body))
+        self.body["text"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no text: {:#}", self.body))
     }
 
     /// The text of the answer as JSON.
@@ -61,7 +72,10 @@ impl Answer {
 
     /// A header of the response.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -81,8 +95,11 @@ impl SseEvent {
 
     fn parse(block: &str) -> Option<Self> {
         let field = |name: &str| {
-            let lines: Vec<&str> =
-                block.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim_start).collect();
+            let lines: Vec<&str> = block
+                .lines()
+                .filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .map(str::trim_start)
+                .collect();
             (!lines.is_empty()).then(|| lines.join("\n"))
         };
         Some(Self {

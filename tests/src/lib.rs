@@ -17,6 +17,8 @@ pub use process::{HostBuilder, TestHost, anchorhold};
 
 /// Milliseconds since 1970.
 pub fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970");
     u64::try_from(since.as_millis()).expect("it fits")
 }

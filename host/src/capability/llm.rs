@@ -38,16 +38,19 @@ struct Open {
 }
 
 impl Generations {
-    fn add(&mut self, generation: Option<Generation>, started: Instant) -> u32 {
+    /// The id of the next generation. Taken before its effect, so that ids are
+    /// the same in a turn that is answered from its record.
+    fn next_id(&mut self) -> u32 {
         self.opened += 1;
-        self.open.insert(
-            self.opened,
-            Open {
-                generation,
-                started,
-            },
-        );
         self.opened
+    }
+
+    fn add(&mut self, id: u32, generation: Option<Generation>, started: Instant) {
+        let open = Open {
+            generation,
+            started,
+        };
+        self.open.insert(id, open);
     }
 
     fn live(&mut self, id: u32) -> Result<&mut Generation, llm::Error> {
@@ -159,17 +162,15 @@ impl llm::Host for Llm<'_> {
             grant: Some(Grant::Llm(&request.model)),
             args: &request,
         };
-        let mut id = None;
+        let id = generations.next_id();
         let effect = async {
             let started = Instant::now();
             let generation = gateway.start(request.clone()).await?;
-            let opened = *id.insert(generations.add(Some(generation), started));
-            generations.live(opened)?.finish().await
+            generations.add(id, Some(generation), started);
+            generations.live(id)?.finish().await
         };
         let answer = window.perform(call, Commit::Intent, effect).await?;
-        if let Some(id) = id {
-            generations.close(id, window);
-        }
+        generations.close(id, window);
         Ok(answer)
     }
 
@@ -184,6 +185,7 @@ impl llm::Host for Llm<'_> {
             table,
         } = self;
         let full = generations.open.len() >= MAX_OPEN;
+        let id = generations.next_id();
         let call = Call {
             kind: "llm.start",
             grant: Some(Grant::Llm(&request.model)),
@@ -201,7 +203,7 @@ impl llm::Host for Llm<'_> {
         let answer = window.perform(call, Commit::Intent, effect).await?;
         Ok(match answer {
             Ok(()) => {
-                let id = generations.add(generation, started);
+                generations.add(id, generation, started);
                 Ok(table.push(GenerationHandle { id })?)
             }
             Err(error) => Err(error),

@@ -120,9 +120,11 @@ impl Failure {
                     FailureCode::Trap,
                     format!("The agent exited with status {}.", exit.0),
                 ),
+                // WASI ends a guest that misuses it; faults of the host are a
+                // `Stop`.
                 None => (
-                    FailureCode::Internal,
-                    "The turn could not be run.".to_owned(),
+                    FailureCode::Trap,
+                    "The agent asked the host for something impossible.".to_owned(),
                 ),
             },
         };

@@ -111,9 +111,9 @@ async fn install(
         .map_err(|error| Trouble::Refused(format!("{error}; rename the file")))?;
     // Asked again below: compiling takes long, and this spares it.
     overrides(registry, tenant, name).await?;
-    let (name_of_file, seen) = (name.to_owned(), seen.clone());
+    let seen = seen.clone();
     let max_bytes = registry.config.max_component_bytes;
-    let good = blocking(move || read_settled(&name_of_file, &seen, max_bytes)).await??;
+    let good = blocking(move || read_settled(&seen, max_bytes)).await??;
     let kept = registry.keep(tenant, good.bytes, &good.inspection).await;
     kept.map_err(|error| match error {
         InstallError::Internal(error) => error.into(),
@@ -161,8 +161,8 @@ async fn overrides(registry: &Registry, tenant: &str, name: &str) -> Result<Over
 }
 
 /// Reads a file that nobody is writing.
-fn read_settled(name: &str, seen: &Seen, max_bytes: u64) -> Result<Good, Trouble> {
-    let outcome = read(name, seen, max_bytes);
+fn read_settled(seen: &Seen, max_bytes: u64) -> Result<Good, Trouble> {
+    let outcome = read(seen, max_bytes);
     let now = look(seen.component.clone());
     if now.is_none_or(|now| now.stamp != seen.stamp) {
         return Err(Trouble::Unsettled);
@@ -174,7 +174,7 @@ fn read_settled(name: &str, seen: &Seen, max_bytes: u64) -> Result<Good, Trouble
     }
 }
 
-fn read(name: &str, seen: &Seen, max_bytes: u64) -> Result<Good, Trouble> {
+fn read(seen: &Seen, max_bytes: u64) -> Result<Good, Trouble> {
     if let Some(problem) = &seen.problem {
         return Err(Trouble::Refused(problem.clone()));
     }
@@ -194,7 +194,6 @@ fn read(name: &str, seen: &Seen, max_bytes: u64) -> Result<Good, Trouble> {
     let manifest = beside
         .or_else(|| inspection.manifest.clone())
         .unwrap_or_default();
-    check_same_name(name, &manifest)?;
     Ok(Good {
         bytes,
         inspection,
@@ -228,14 +227,4 @@ fn read_file(path: &Path, max_bytes: u64) -> Result<Vec<u8>, Trouble> {
             Err(Trouble::Failed(format!("{file} cannot be read: {error}")))
         }
     }
-}
-
-fn check_same_name(name: &str, manifest: &Manifest) -> Result<(), Trouble> {
-    if manifest.name.is_empty() || manifest.name == name {
-        return Ok(());
-    }
-    Err(Trouble::Refused(format!(
-        "its manifest is that of {:?} and the file is {name}.wasm; make both names the same",
-        manifest.name
-    )))
 }

@@ -104,11 +104,6 @@ fn misfits() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "http capability",
         ),
         ("manifest", component("nmae = 'x'"), "nmae"),
-        (
-            "name",
-            component("name = 'other'"),
-            "make both names the same",
-        ),
     ]
 }
 
