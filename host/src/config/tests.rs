@@ -1,3 +1,5 @@
+//! The configuration as a file and the environment give it.
+
 use super::*;
 
 fn environment(variables: &[(&str, &str)]) -> Environment {

@@ -1,3 +1,5 @@
+//! The registry on a real store, with a runtime that runs nothing.
+
 use serde_json::json;
 
 use super::testing::{Place, component, core_module};

@@ -1,3 +1,5 @@
+//! The watched folder: what is dropped answers, what is broken changes nothing.
+
 use std::fs;
 use std::time::SystemTime;
 

@@ -1,3 +1,5 @@
+//! What grants allow, and what is said where they do not.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What is said of components that fit and of those that do not.
+
 use super::*;
 use crate::registry::testing::{component, component_with, core_module};
 

@@ -1,3 +1,5 @@
+//! The one writer: groups, failures, order.
+
 use std::sync::{Arc, Mutex};
 
 use anyhow::bail;
