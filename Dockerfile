@@ -29,7 +29,8 @@ COPY --from=build --chown=10001:10001 /out/data /data
 # A number, so that an orchestrator can see that it is not root.
 USER 10001:10001
 WORKDIR /data
-ENV ANCHORHOLD_SERVER__LISTEN=0.0.0.0:8080 \
+# PORT makes it listen on all addresses, and is what platforms set.
+ENV PORT=8080 \
     ANCHORHOLD_STORAGE__DATA_DIR=/data \
     ANCHORHOLD_REGISTRY__PLUGINS_DIR=/plugins
 VOLUME /data

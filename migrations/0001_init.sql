@@ -112,6 +112,8 @@ CREATE TABLE turns (
     conversation TEXT,
     user_id TEXT,
     channel TEXT NOT NULL,
+    -- The token that it came by.
+    token TEXT,
     status TEXT NOT NULL CHECK (status IN ('queued', 'running', 'waiting', 'completed', 'failed', 'cancelled')),
     -- Seed of the guest's randomness, hex.
     seed TEXT NOT NULL,

@@ -27,8 +27,8 @@ use crate::turn::{Feeds, Job, Runner, Scheduler};
 /// Agents' databases that stay open.
 const OPEN_DATABASES: usize = 64;
 
-/// How often expired state is removed.
-const HOUSEKEEPING: Duration = Duration::from_secs(60);
+/// How often expired state is removed and metrics are tidied up.
+const HOUSEKEEPING: Duration = Duration::from_secs(15);
 
 /// A running host without its channels.
 pub struct Host {
@@ -175,6 +175,9 @@ impl Host {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 _ = ticks.tick() => {}
+            }
+            if let Some(metrics) = &self.metrics {
+                metrics.run_upkeep();
             }
             if let Err(error) = self.store.remove_expired_state().await {
                 warn!(error = %format!("{error:#}"), "expired state cannot be removed");

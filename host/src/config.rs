@@ -16,7 +16,7 @@ mod turns;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 pub use environment::Environment;
@@ -58,9 +58,23 @@ impl Config {
         let mut config: Config =
             Config::deserialize(table).context("the configuration is not valid")?;
         environment.apply_well_known(&mut config);
+        config.check()?;
         config.llm.complete();
         config.llm.check()?;
         Ok(config)
+    }
+}
+
+impl Config {
+    /// Settings that cannot be together.
+    fn check(&self) -> Result<()> {
+        let (memory, most) = (self.limits.memory_bytes, self.turns.max_memory_bytes);
+        if memory > most {
+            bail!(
+                "[limits] memory_bytes is {memory}, but [turns] max_memory_bytes is {most}; raise that as well"
+            );
+        }
+        Ok(())
     }
 }
 

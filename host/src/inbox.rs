@@ -18,6 +18,8 @@ pub struct Inbound {
     pub agent: String,
     pub channel: String,
     pub user: Option<String>,
+    /// The id of the token that it came by.
+    pub token: Option<String>,
     pub input: Input,
     pub idempotency: Option<Idempotency>,
 }
@@ -132,6 +134,7 @@ fn new_turn(id: &str, inbound: &Inbound) -> Result<NewTurn> {
         agent: inbound.agent.clone(),
         channel: inbound.channel.clone(),
         user: inbound.user.clone(),
+        token: inbound.token.clone(),
         seed,
         input: codec::encode(&inbound.input)?,
         message,

@@ -125,7 +125,11 @@ impl Store {
     /// Whether the database answers and takes writes.
     pub async fn check(&self) -> Result<()> {
         self.write(Durability::Written, async |db| {
-            sqlx::query("SELECT 1").execute(&mut *db).await?;
+            // A real write, so that a full disk is noticed.
+            sqlx::query("UPDATE tenants SET created_at = created_at WHERE id = $1")
+                .bind(DEFAULT_TENANT)
+                .execute(&mut *db)
+                .await?;
             Ok(())
         })
         .await

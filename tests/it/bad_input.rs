@@ -132,6 +132,45 @@ async fn tokens_and_scopes() {
 }
 
 #[tokio::test]
+async fn a_token_that_only_chats_sees_only_its_own() {
+    let host = TestHost::new().plugin("probe").start().await;
+    let mut tokens = Vec::new();
+    for name in ["same", "same"] {
+        let made = host
+            .post(
+                "/api/v1/tokens",
+                &json!({ "name": name, "scopes": ["chat"] }),
+            )
+            .await;
+        tokens.push(made.body["token"].as_str().unwrap().to_owned());
+    }
+    let send = async |token: &str, method: &str, path: &str| {
+        let body = json!({ "text": "echo hi", "conversation": "mine", "user": "ada" });
+        let request = reqwest::Client::new()
+            .request(method.parse().unwrap(), format!("{}{path}", host.url))
+            .bearer_auth(token);
+        let request = if method == "POST" {
+            request.json(&body)
+        } else {
+            request
+        };
+        Answer::read(request.send().await.unwrap()).await
+    };
+    let say = "/api/v1/agents/probe/messages";
+    let turn = send(&tokens[0], "POST", say).await.turn();
+    let paths = [
+        format!("/api/v1/turns/{turn}"),
+        "/api/v1/conversations/mine/messages".to_owned(),
+    ];
+    for path in &paths {
+        assert_eq!(send(&tokens[0], "GET", path).await.status, 200, "{path}");
+        assert_eq!(send(&tokens[1], "GET", path).await.status, 404, "{path}");
+        assert_eq!(host.get(path).await.status, 200, "{path}");
+    }
+    assert_eq!(send(&tokens[1], "POST", say).await.status, 404);
+}
+
+#[tokio::test]
 async fn a_host_that_cannot_start_says_why() {
     let (code, error) = TestHost::new().set("server.listn", "x").start_fails().await;
     assert_eq!(code, 1, "{error}");

@@ -6,6 +6,11 @@
 //! assert_eq!(host.ask("probe", "echo hello").await.text(), "hello");
 //! ```
 
+#![allow(
+    clippy::expect_used,
+    reason = "a test that cannot go on stops with a reason"
+)]
+
 mod answer;
 mod api;
 mod fixtures;

@@ -76,6 +76,7 @@ impl database::Host for Database<'_> {
     ) -> wasmtime::Result<Result<database::Outcome, types::Error>> {
         let (owner, agent) = (self.owner(), std::sync::Arc::clone(self.window.agent()));
         let turn = self.window.identity().turn.clone();
+        self.window.will_write_database();
         let statement = database::Statement { sql, params };
         let call = turn::Call {
             kind: "database.execute",
@@ -105,6 +106,7 @@ impl database::Host for Database<'_> {
     ) -> wasmtime::Result<Result<Vec<database::Outcome>, types::Error>> {
         let (owner, agent) = (self.owner(), std::sync::Arc::clone(self.window.agent()));
         let turn = self.window.identity().turn.clone();
+        self.window.will_write_database();
         let call = turn::Call {
             kind: "database.batch",
             grant: Some(Grant::Database),

@@ -39,6 +39,9 @@ impl<'a> Reply<'a> {
 impl reply::Host for Reply<'_> {
     async fn send_text(&mut self, text: String) -> wasmtime::Result<Result<(), types::Error>> {
         self.window.enter()?;
+        if self.window.identity().conversation.is_none() {
+            return Ok(Ok(()));
+        }
         if !self.window.may_show(text.len()) {
             let limit = self.window.agent().limits.output_bytes;
             return Ok(Err(error(
@@ -83,6 +86,9 @@ impl reply::Host for Reply<'_> {
 
     async fn progress(&mut self, task: reply::Task) -> wasmtime::Result<Result<(), types::Error>> {
         self.window.enter()?;
+        if self.window.identity().conversation.is_none() {
+            return Ok(Ok(()));
+        }
         let reply::Task {
             id,
             title,

@@ -162,6 +162,7 @@ impl Dispatcher {
             agent: delivery.agent.clone(),
             channel: "events".to_owned(),
             user: None,
+            token: None,
             input: Input::Event(event_of(delivery)),
             idempotency: None,
         };

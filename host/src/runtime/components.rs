@@ -70,6 +70,7 @@ impl Components {
     pub fn new(engine: Engine, data_dir: &Path, max_compiled_bytes: u64) -> Result<Self> {
         let sources = data_dir.join("components");
         let compiled = data_dir.join("compiled").join(engine.fingerprint());
+        remove_others(&data_dir.join("compiled"), &compiled);
         for folder in [&sources, &compiled] {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("cannot create {}", folder.display()))?;
@@ -95,10 +96,12 @@ impl Components {
     pub async fn prepare(&self, digest: &str) -> Result<()> {
         let lock = self.busy_lock(digest);
         let _guard = lock.lock().await;
-        if self.compiled_path(digest).exists() {
-            return Ok(());
+        if !self.compiled_path(digest).exists() {
+            self.compile(digest).await?;
         }
-        self.compile(digest).await
+        // What does not link is refused when it is installed, not when somebody
+        // talks to it.
+        self.map(digest).map(|_| ())
     }
 
     /// The component, loaded and if need be compiled; how long each took.
@@ -126,45 +129,61 @@ impl Components {
 
     async fn load_from_disk(&self, digest: &str) -> Result<(LoadedComponent, Times)> {
         let mut times = Times::default();
-        for attempt in 0..2 {
-            if !self.compiled_path(digest).exists() {
-                let started = Instant::now();
-                self.compile(digest).await?;
-                times.compile = started.elapsed();
-                metrics::counter!("anchorhold_components_compiled_total").increment(1);
-            }
-            let started = Instant::now();
-            match self.map(digest) {
-                Ok(component) => {
-                    times.load = started.elapsed();
-                    return Ok((component, times));
-                }
-                Err(error) if attempt == 0 => {
-                    warn!(digest, error = %format!("{error:#}"), "compiled code cannot be loaded; compiling again");
-                    self.remove_compiled(digest);
-                }
-                Err(error) => return Err(error),
-            }
+        let mapped = Instant::now();
+        if let Some(component) = self.map_if_whole(digest)? {
+            times.load = mapped.elapsed();
+            return Ok((component, times));
         }
-        bail!("component {digest} cannot be loaded")
+        let started = Instant::now();
+        self.compile(digest).await?;
+        times.compile = started.elapsed();
+        metrics::counter!("anchorhold_components_compiled_total").increment(1);
+        let started = Instant::now();
+        let component = self.map(digest)?;
+        times.load = started.elapsed();
+        Ok((component, times))
     }
 
-    /// Maps compiled code. Takes well under a millisecond, so it is done where
-    /// it is asked for.
+    /// Maps compiled code unless it is missing or damaged; then it is removed.
+    fn map_if_whole(&self, digest: &str) -> Result<Option<LoadedComponent>> {
+        if !self.compiled_path(digest).exists() {
+            return Ok(None);
+        }
+        match self.code(digest) {
+            Ok((code, bytes)) => self.link(&code, bytes).map(Some),
+            Err(error) => {
+                warn!(digest, error = %format!("{error:#}"), "compiled code cannot be loaded; compiling again");
+                self.remove_compiled(digest);
+                Ok(None)
+            }
+        }
+    }
+
     fn map(&self, digest: &str) -> Result<LoadedComponent> {
+        let (code, bytes) = self.code(digest)?;
+        self.link(&code, bytes)
+    }
+
+    /// Maps compiled code; its size besides. Takes well under a millisecond, so
+    /// it is done where it is asked for.
+    fn code(&self, digest: &str) -> Result<(Component, u64)> {
         let path = self.compiled_path(digest);
         let bytes = self.verify(digest, &path)?;
         #[expect(
             unsafe_code,
             reason = "compiled code can only be loaded unsafely; `verify` has seen that this host wrote it"
         )]
-        let component = unsafe { Component::deserialize_file(&self.engine.engine, &path) }
+        let code = unsafe { Component::deserialize_file(&self.engine.engine, &path) }
             .map_err(anyhow::Error::from)
             .with_context(|| format!("loading {}", path.display()))?;
+        Ok((code, bytes))
+    }
+
+    fn link(&self, code: &Component, bytes: u64) -> Result<LoadedComponent> {
         let pre = self
             .engine
             .linker
-            .instantiate_pre(&component)
+            .instantiate_pre(code)
             .map_err(anyhow::Error::from)
             .context("the component imports something that the host does not lend")?;
         Ok(LoadedComponent {
@@ -206,10 +225,14 @@ impl Components {
         let started = Instant::now();
         let engine = self.engine.engine.clone();
         let target = self.compiled_path(digest);
+        let expected = digest.to_owned();
         tokio::task::spawn_blocking(move || -> Result<()> {
             let wasm = std::fs::read(&source).with_context(|| {
                 format!("the component's bytes are missing: {}", source.display())
             })?;
+            if hex::encode(Sha256::digest(&wasm)) != expected {
+                bail!("the component's bytes were changed: {}", source.display());
+            }
             let code = engine
                 .precompile_component(&wasm)
                 .map_err(anyhow::Error::from)?;
@@ -294,6 +317,17 @@ impl Components {
         let lock = Arc::default();
         busy.insert(digest.to_owned(), Arc::downgrade(&lock));
         lock
+    }
+}
+
+/// Removes what earlier engines compiled: this one cannot load it.
+fn remove_others(folder: &Path, ours: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.path() != ours
+            && let Err(error) = std::fs::remove_dir_all(entry.path())
+        {
+            warn!(%error, folder = %entry.path().display(), "old compiled code cannot be removed");
+        }
     }
 }
 

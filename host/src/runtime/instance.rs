@@ -14,7 +14,7 @@ use super::engine::Engine;
 use super::failure::{Failure, FailureCode};
 use super::limits::{KillSwitch, Limiter, within};
 use super::wasi::{self, Stdio, Time, Timers};
-use crate::capability::database::Databases;
+use crate::capability::database::{Databases, Owner};
 use crate::capability::llm::Generations;
 use crate::llm::Gateway;
 use crate::net::Outbound;
@@ -131,6 +131,7 @@ pub async fn run(
         .saturating_sub(store.get_fuel().unwrap_or(0));
     let mut state = store.into_data();
     state.generations.settle(&mut state.window);
+    let outcome = sync_database(&state.window, &state.services, outcome).await;
     log_stdio(&mut state.window, &stdio);
     let mut closed = state.window.close();
     closed.receipt.fuel = fuel;
@@ -223,7 +224,7 @@ async fn respond(
     let reply = guest.call_respond(&mut store, message).await?;
     let limit = store.data().window.agent().limits.output_bytes;
     Ok(reply.map_err(Failure::of_agent).and_then(|reply| {
-        check_output(reply.text.len(), limit)?;
+        check_output(reply_bytes(&reply), limit)?;
         Ok(Output::Reply(reply))
     }))
 }
@@ -262,6 +263,24 @@ async fn serve(
     }))
 }
 
+/// The size of all that a reply carries.
+fn reply_bytes(reply: &types::Reply) -> usize {
+    let attachments = reply.attachments.iter().map(|attachment| {
+        let source = match &attachment.source {
+            types::MediaSource::Inline(bytes) => bytes.len(),
+            types::MediaSource::Url(text) | types::MediaSource::Blob(text) => text.len(),
+        };
+        attachment.name.len() + attachment.mime_type.len() + source
+    });
+    let calls = reply
+        .tool_calls
+        .iter()
+        .map(|call| call.id.len() + call.name.len() + call.arguments_json.len());
+    reply.text.len()
+        + reply.metadata_json.as_ref().map_or(0, String::len)
+        + attachments.chain(calls).sum::<usize>()
+}
+
 fn check_output(bytes: usize, limit: u64) -> Result<(), Failure> {
     if bytes as u64 > limit {
         return Err(Failure::new(
@@ -277,6 +296,30 @@ fn lacks(interface: &str) -> Failure {
         FailureCode::AgentUnavailable,
         format!("This agent does not export {interface:?}, so it cannot do this."),
     )
+}
+
+/// Syncs the agent's database if the turn changed it: what an answer tells of
+/// must be as durable as the answer.
+async fn sync_database(
+    window: &Window,
+    services: &Services,
+    outcome: Result<Output, Failure>,
+) -> Result<Output, Failure> {
+    if !window.wrote_database() || window.is_replay() {
+        return outcome;
+    }
+    let owner = Owner {
+        tenant: window.identity().tenant.clone(),
+        agent: window.agent().name.clone(),
+    };
+    match services.databases.sync(&owner).await {
+        Ok(()) => outcome,
+        Err(error) => Err(Failure::new(
+            FailureCode::Internal,
+            "The agent's database cannot be synced to disk.",
+        )
+        .with_detail(error.message)),
+    }
 }
 
 fn log_stdio(window: &mut Window, stdio: &Stdio) {

@@ -70,15 +70,24 @@ impl Store {
         Ok(rows)
     }
 
-    /// Whether the conversation exists.
-    pub async fn has_conversation(&self, tenant: &str, conversation: &str) -> Result<bool> {
-        let found: Option<(i64,)> =
-            sqlx::query_as("SELECT 1 FROM conversations WHERE tenant_id = $1 AND id = $2")
-                .bind(tenant)
-                .bind(conversation)
-                .fetch_optional(&self.reader)
-                .await?;
-        Ok(found.is_some())
+    /// Whether a conversation exists, and whether this token spoke in it.
+    pub async fn conversation_with(
+        &self,
+        tenant: &str,
+        conversation: &str,
+        token: &str,
+    ) -> Result<Option<bool>> {
+        let found: Option<(bool,)> = sqlx::query_as(
+            "SELECT EXISTS (SELECT 1 FROM turns t
+                            WHERE t.tenant_id = $1 AND t.conversation = $2 AND t.token = $3)
+             FROM conversations WHERE tenant_id = $1 AND id = $2",
+        )
+        .bind(tenant)
+        .bind(conversation)
+        .bind(token)
+        .fetch_optional(&self.reader)
+        .await?;
+        Ok(found.map(|(spoke,)| spoke))
     }
 }
 

@@ -51,6 +51,8 @@ pub struct NewTurn {
     pub agent: String,
     pub channel: String,
     pub user: Option<String>,
+    /// The id of the token that it came by.
+    pub token: Option<String>,
     /// Seed of the guest's randomness.
     pub seed: [u8; 32],
     /// The message, event or request, encoded.
@@ -125,6 +127,7 @@ pub struct TurnRow {
     pub conversation: Option<String>,
     pub user_id: Option<String>,
     pub channel: String,
+    pub token: Option<String>,
     pub status: TurnStatus,
     pub seed: String,
     pub position: Option<i64>,
@@ -254,8 +257,8 @@ async fn accept(db: &mut SqliteConnection, turn: &NewTurn) -> Result<Accepted> {
         None => None,
     };
     sqlx::query(
-        "INSERT INTO turns (tenant_id, id, kind, agent, conversation, user_id, channel, status, seed, position, input, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', $8, $9, $10, $11)",
+        "INSERT INTO turns (tenant_id, id, kind, agent, conversation, user_id, channel, status, seed, position, input, created_at, token)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', $8, $9, $10, $11, $12)",
     )
     .bind(&turn.tenant)
     .bind(&turn.id)
@@ -268,6 +271,7 @@ async fn accept(db: &mut SqliteConnection, turn: &NewTurn) -> Result<Accepted> {
     .bind(position)
     .bind(&turn.input)
     .bind(now_ms())
+    .bind(&turn.token)
     .execute(&mut *db)
     .await?;
     Ok(Accepted::New { position })

@@ -120,6 +120,8 @@ pub struct Window {
     log: Vec<LogLine>,
     log_bytes: u64,
     shown_bytes: u64,
+    /// The agent's database was changed and must be synced with the answer.
+    wrote_database: bool,
 }
 
 impl Window {
@@ -147,6 +149,7 @@ impl Window {
             log: Vec::new(),
             log_bytes: 0,
             shown_bytes: 0,
+            wrote_database: false,
         }
     }
 
@@ -346,6 +349,16 @@ impl Window {
             message: message.to_owned(),
             fields: fields.to_owned(),
         });
+    }
+
+    /// The agent's database is about to be changed.
+    pub fn will_write_database(&mut self) {
+        self.wrote_database = true;
+    }
+
+    /// Whether the agent's database was changed.
+    pub fn wrote_database(&self) -> bool {
+        self.wrote_database
     }
 
     /// Whether `bytes` more may be shown; they count from then on.

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::extract::{JsonBody, Path};
-use super::turns::TurnView;
+use super::turns::{TurnView, own_conversation};
 use super::{Api, Caller, Code, Problem, sse};
 use crate::clock::now_ms;
 use crate::inbox::{Admitted, Inbound};
@@ -104,6 +104,12 @@ async fn say(
     if !api.host.agents.exists(&caller.tenant, &agent).await? {
         return Err(no_such_agent(&agent));
     }
+    // A token that only chats does not join the conversations of others.
+    if let Some(conversation) = &message.conversation
+        && !caller.may(Scope::Read)
+    {
+        own_conversation(api, caller, conversation).await?;
+    }
     let idempotency = idempotency(caller, &agent, headers, &message)?;
     let inbound = inbound(caller, agent, message, idempotency);
     let seat = api.host.inbox.seat().ok_or_else(Problem::busy)?;
@@ -180,6 +186,7 @@ fn inbound(
         agent,
         channel: "http".to_owned(),
         user: Some(author.id.clone()),
+        token: Some(caller.token.clone()),
         input: Input::Chat(types::Message {
             id: Uuid::now_v7().to_string(),
             conversation,

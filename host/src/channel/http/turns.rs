@@ -316,17 +316,9 @@ pub(super) async fn messages(
     Query(page): Query<Page>,
 ) -> Result<Json<Items<MessageItem>>, Problem> {
     caller.require(Scope::Chat)?;
-    if !api
-        .host
-        .store
-        .has_conversation(&caller.tenant, &conversation)
+    own_conversation(&api, &caller, &conversation)
         .await?
-    {
-        return Err(Problem::new(
-            Code::NotFound,
-            format!("there is no conversation {conversation:?}"),
-        ));
-    }
+        .ok_or_else(|| no_such_conversation(&conversation))?;
     let limit = page.limit();
     let rows = api
         .host
@@ -339,11 +331,40 @@ pub(super) async fn messages(
 
 /// A turn that the caller may see: with `read` any, else only those it began.
 async fn readable(api: &Api, caller: &Caller, turn: &str) -> Result<TurnView, Problem> {
-    let view = TurnView::load(api, &caller.tenant, turn).await?;
-    if !caller.may(Scope::Read) && view.user.as_deref() != Some(&format!("http:{}", caller.name)) {
-        return Err(no_such_turn(turn));
+    let row = api.host.store.turn(&caller.tenant, turn).await?;
+    let own = |row: &TurnRow| row.token.as_deref() == Some(&caller.token);
+    row.filter(|row| caller.may(Scope::Read) || own(row))
+        .map(TurnView::of_row)
+        .ok_or_else(|| no_such_turn(turn))
+}
+
+/// Whether there is a conversation, as far as the caller may know: with `read`
+/// any, else only those it spoke in itself.
+///
+/// # Errors
+///
+/// `not-found` for a conversation of others.
+pub(super) async fn own_conversation(
+    api: &Api,
+    caller: &Caller,
+    conversation: &str,
+) -> Result<Option<()>, Problem> {
+    let store = &api.host.store;
+    match store
+        .conversation_with(&caller.tenant, conversation, &caller.token)
+        .await?
+    {
+        None => Ok(None),
+        Some(spoke) if spoke || caller.may(Scope::Read) => Ok(Some(())),
+        Some(_) => Err(no_such_conversation(conversation)),
     }
-    Ok(view)
+}
+
+fn no_such_conversation(conversation: &str) -> Problem {
+    Problem::new(
+        Code::NotFound,
+        format!("there is no conversation {conversation:?}"),
+    )
 }
 
 fn no_such_turn(turn: &str) -> Problem {

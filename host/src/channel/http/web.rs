@@ -53,6 +53,7 @@ async fn serve(State(api): State<Api>, asked: Asked) -> Result<Response, Problem
         tenant: tenant.clone(),
         agent: asked.agent,
         channel: "web".to_owned(),
+        token: asked.caller.as_ref().map(|caller| caller.token.clone()),
         user: asked.caller.map(|caller| format!("http:{}", caller.name)),
         input: Input::Web(asked.request),
         idempotency: None,
