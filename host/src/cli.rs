@@ -95,4 +95,26 @@ mod tests {
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
     }
+
+    #[test]
+    fn every_command_is_understood() {
+        for line in [
+            "serve --listen 127.0.0.1:0 --log-format json",
+            "chat notes -m hello --conversation c --user u --json",
+            "agents list",
+            "agents add a --config f.toml --component a.wasm --set k=v --grant llm --limit fuel=1",
+            "agents revoke a llm http:example.com",
+            "agents label a production 2",
+            "turns list --agent a --status failed --limit 5",
+            "--url http://h:1 turns explain t",
+            "events publish note.added {} --key k",
+            "events list --topic note.added",
+            "usage --since 24h",
+            "token create --name n --scope chat,read --scope write",
+            "doctor --json",
+        ] {
+            let words = std::iter::once("anchorhold").chain(line.split(' '));
+            Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
 }

@@ -66,7 +66,7 @@ struct Add {
     component: Option<String>,
     /// A value of its configuration, JSON or text
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_pair)]
-    config: Vec<(String, Value)>,
+    set: Vec<(String, Value)>,
     /// A grant; instead of [registry] default_grants
     #[arg(long)]
     grant: Vec<String>,
@@ -125,10 +125,10 @@ impl Add {
                 upload::digest_of(client, component).await?.into(),
             );
         }
-        if !self.config.is_empty() {
+        if !self.set.is_empty() {
             body.insert(
                 "config".into(),
-                self.config.into_iter().collect::<Map<_, _>>().into(),
+                self.set.into_iter().collect::<Map<_, _>>().into(),
             );
         }
         if !self.grant.is_empty() {
@@ -144,7 +144,7 @@ impl Add {
         if body.is_empty() {
             let fault = Fault::new(Exit::Usage, "nothing to set");
             return Err(fault
-                .hint("name a --component, --config, --grant or --limit")
+                .hint("name a --component, --set, --grant or --limit")
                 .into());
         }
         put(client, &self.name, &body.into(), json).await
@@ -199,14 +199,45 @@ async fn list(client: &Client, json: bool) -> Result<()> {
     }
     table
         .print("No agents yet. Put a component into the plugins folder, or: anchorhold agents add");
-    for (kind, name, list) in [("agent", "name", &agents), ("file", "file", &files)] {
-        for item in items(list)
-            .iter()
-            .filter(|item| !text(item, "reason").is_empty())
-        {
-            let said = format!("{kind} {}: {}", text(item, name), text(item, "reason"));
-            output::line(output::plain(&said));
-        }
+    for reason in reasons(items(&agents), items(&files)) {
+        output::line(output::plain(&reason));
     }
     Ok(())
+}
+
+/// What is wrong, and with what. A file whose agent is listed is not named
+/// twice.
+fn reasons(agents: &[Value], files: &[Value]) -> Vec<String> {
+    let said: Vec<String> = agents.iter().map(|agent| text(agent, "reason")).collect();
+    let agents = agents
+        .iter()
+        .map(|agent| (text(agent, "name"), text(agent, "reason")));
+    let files = files
+        .iter()
+        .map(|file| (text(file, "file"), text(file, "reason")))
+        .filter(|(_, reason)| !said.contains(reason));
+    let all = agents.filter(|(_, reason)| !reason.is_empty()).chain(files);
+    all.map(|(name, reason)| format!("{name}: {reason}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_file_is_named_once() {
+        let agents = [
+            json!({"name": "a", "reason": null}),
+            json!({"name": "b", "reason": "cut short"}),
+        ];
+        let files = [
+            json!({"file": "b.wasm", "reason": "cut short"}),
+            json!({"file": "B!.wasm", "reason": "no name for an agent"}),
+        ];
+        assert_eq!(
+            reasons(&agents, &files),
+            ["b: cut short", "B!.wasm: no name for an agent"]
+        );
+    }
 }
