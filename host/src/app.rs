@@ -149,6 +149,14 @@ impl Host {
         self.stop.cancel();
     }
 
+    /// Waits until what lay in the plugins folder at the start has been looked
+    /// at: from then on an agent that is not there will not come by itself.
+    pub async fn settled(&self) {
+        if let Some(folder) = self.folder.lock().await.as_ref() {
+            folder.settled().await;
+        }
+    }
+
     /// Cancelled when the host stops.
     pub fn stopping(&self) -> CancellationToken {
         self.stop.clone()
