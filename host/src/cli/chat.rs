@@ -45,14 +45,29 @@ impl Chat {
     pub(super) async fn run(mut self, setting: &Setting) -> Result<()> {
         let message = self.one_shot()?;
         let (client, local) = connect(setting).await?;
-        let result = match message {
-            Some(text) => self.say_once(client, &text, setting.globals.json).await,
-            None => self.talk(client, setting, local.as_ref()).await,
-        };
+        let result = self
+            .run_with(client, message, setting, local.as_ref())
+            .await;
         if let Some(local) = local {
             local.stop().await;
         }
         result
+    }
+
+    async fn run_with(
+        self,
+        client: Client,
+        message: Option<String>,
+        setting: &Setting,
+        local: Option<&Local>,
+    ) -> Result<()> {
+        if let Some(local) = local {
+            local.check_agent(&client, &self.agent).await?;
+        }
+        match message {
+            Some(text) => self.say_once(client, &text, setting.globals.json).await,
+            None => self.talk(client, setting, local).await,
+        }
     }
 
     /// What is to be said, if that is known at the start.
@@ -139,7 +154,7 @@ async fn connect(setting: &Setting) -> Result<(Client, Option<Local>)> {
         client.url()
     );
     let local = Local::start(setting.config()?).await?;
-    Ok((local.client(setting)?, Some(local)))
+    Ok((local.client()?, Some(local)))
 }
 
 impl Outcome {

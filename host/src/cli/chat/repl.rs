@@ -158,7 +158,7 @@ async fn change_agent(session: &mut Session, name: Option<&str>) -> Result<()> {
 }
 
 async fn history_of(session: &Session) -> Result<()> {
-    if session.last.is_none() {
+    if !session.is_known {
         output::line("Nothing was said yet.");
         return Ok(());
     }

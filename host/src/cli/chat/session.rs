@@ -12,7 +12,7 @@ use super::screen::Screen;
 use crate::cli::client::Client;
 use crate::cli::fault::{Exit, Fault};
 use crate::cli::sse::{Event, Events};
-use crate::cli::wire::{Turn, read, text};
+use crate::cli::wire::{Turn, items, read, text};
 
 /// How often a broken connection is taken up again for one answer.
 const ATTEMPTS: u32 = 5;
@@ -23,6 +23,8 @@ pub(super) struct Session {
     pub(super) agent: String,
     pub(super) conversation: String,
     user: Option<String>,
+    /// Whether the host knows the conversation.
+    pub(super) is_known: bool,
     /// The last turn.
     pub(super) last: Option<String>,
 }
@@ -48,12 +50,14 @@ impl Session {
         conversation: Option<String>,
         user: Option<String>,
     ) -> Self {
+        let is_known = conversation.is_some();
         let conversation = conversation.unwrap_or_else(new_conversation);
         Self {
             client,
             agent,
             conversation,
             user,
+            is_known,
             last: None,
         }
     }
@@ -61,6 +65,7 @@ impl Session {
     /// Forgets what was said.
     pub(super) fn begin_anew(&mut self) {
         self.conversation = new_conversation();
+        self.is_known = false;
     }
 
     /// Says something and shows the answer as it comes. Ctrl-c cancels the
@@ -71,6 +76,7 @@ impl Session {
             .client
             .say(&self.agent, &key, &self.message(text))
             .await?;
+        self.is_known = true;
         let mut answer = Answer {
             events,
             turn: None,
@@ -106,16 +112,28 @@ impl Session {
 
     /// The first ctrl-c cancels the turn, the second stops waiting for that.
     async fn interrupt(&self, turn: Option<&str>, cancelled: &mut bool) -> Result<()> {
-        let Some(turn) = turn.filter(|_| !std::mem::replace(cancelled, true)) else {
+        if std::mem::replace(cancelled, true) {
             return Err(Fault::new(Exit::TurnFailed, "interrupted").into());
-        };
+        }
         eprintln!();
+        let turn = match turn {
+            Some(turn) => turn.to_owned(),
+            None => self.latest_turn().await?,
+        };
+        let path = ["turns", &turn, "cancel"];
         // A turn that has just ended cannot be cancelled, and need not be.
-        let _ = self
-            .client
-            .call::<Value>(Method::POST, &["turns", turn, "cancel"], None)
-            .await;
+        let _ = self.client.call::<Value>(Method::POST, &path, None).await;
         Ok(())
+    }
+
+    /// The turn that waits to be run has not told its id yet.
+    async fn latest_turn(&self) -> Result<String> {
+        let query = [("conversation", self.conversation.as_str()), ("limit", "1")];
+        let turns: Value = self.client.get(&["turns"], &query).await?;
+        Ok(items(&turns)
+            .first()
+            .map(|turn| text(turn, "turn"))
+            .unwrap_or_default())
     }
 }
 
