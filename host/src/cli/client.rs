@@ -179,14 +179,14 @@ impl Client {
     }
 
     fn unreachable(&self, error: reqwest::Error) -> anyhow::Error {
+        let cause = innermost(&error);
         let said = match (error.is_connect(), error.is_timeout()) {
             (true, _) => format!("no host answers on {}", self.url()),
             (_, true) => format!("the host on {} took too long to answer", self.url()),
             _ => format!("the connection to {} broke", self.url()),
         };
-        Fault::new(Exit::Unreachable, said)
+        Fault::new(Exit::Unreachable, format!("{said}: {cause}"))
             .hint("start one with: anchorhold serve; or name another with --url or ANCHORHOLD_URL")
-            .caused_by(error.without_url())
             .into()
     }
 
@@ -216,6 +216,15 @@ impl Client {
             _ => fault,
         }
     }
+}
+
+/// The cause of all causes; those in between name layers of the client.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }
 
 async fn decode<T: DeserializeOwned>(response: Response) -> Result<T> {

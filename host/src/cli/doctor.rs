@@ -10,6 +10,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::fault::{Exit, Fault};
+use super::format::things;
 use super::globals::Setting;
 use super::output;
 use check::{Check, Verdict};
@@ -34,13 +35,13 @@ impl Doctor {
         checks.push(machine::clock());
         checks.extend(host::checks(setting).await);
         print(&checks, setting.globals.json)?;
-        match checks
-            .iter()
-            .filter(|check| check.verdict == Verdict::Bad)
-            .count()
-        {
+        let bad = checks.iter().filter(|check| check.verdict == Verdict::Bad);
+        match bad.count() {
             0 => Ok(()),
-            bad => Err(Fault::new(Exit::Failure, format!("{bad} checks failed")).into()),
+            bad => {
+                let said = format!("{} failed", things(bad as u64, "check"));
+                Err(Fault::new(Exit::Failure, said).into())
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::fault::{Exit, Fault};
-use super::format::{ago, short};
+use super::format::{ago, short, things};
 use super::globals::Setting;
 use super::output::{self, Table};
 use super::wire::{items, number, text};
@@ -38,8 +38,8 @@ enum Command {
         #[arg(long)]
         topic: Option<String>,
         /// How many at most
-        #[arg(long, default_value = "50")]
-        limit: String,
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
         /// `next` of the list before
         #[arg(long)]
         cursor: Option<String>,
@@ -62,6 +62,7 @@ impl Events {
                 limit,
                 cursor,
             } => {
+                let limit = limit.to_string();
                 let mut query = vec![("limit", limit.as_str())];
                 query.extend(topic.as_deref().map(|topic| ("topic", topic)));
                 query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
@@ -98,10 +99,8 @@ async fn publish(
         return output::json(&published);
     }
     output::line(text(&published, "event"));
-    eprintln!(
-        "Published; {} agents receive it.",
-        number(&published, "subscribers")
-    );
+    let subscribers = number(&published, "subscribers").unsigned_abs();
+    eprintln!("Published to {}.", things(subscribers, "agent"));
     Ok(())
 }
 

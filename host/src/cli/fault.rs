@@ -73,7 +73,8 @@ fn render(error: &anyhow::Error) -> String {
         } else {
             "  caused by"
         };
-        text.push_str(&format!("{label}: {}\n", cause.trim_end()));
+        let cause_lines = cause.trim_end().replace('\n', "\n    ");
+        text.push_str(&format!("{label}: {cause_lines}\n"));
         said = cause;
     }
     for fault in faults(error) {

@@ -67,6 +67,12 @@ pub(super) fn count(number: u64) -> String {
     text
 }
 
+/// A number of things.
+pub(super) fn things(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {thing}{plural}", count(number))
+}
+
 /// Money in millionths of a US dollar.
 pub(super) fn money(micro_usd: u64) -> String {
     let (dollars, rest) = (micro_usd / 1_000_000, micro_usd % 1_000_000);

@@ -51,8 +51,8 @@ struct List {
     #[arg(long)]
     status: Option<String>,
     /// How many at most
-    #[arg(long, default_value = "20")]
-    limit: String,
+    #[arg(long, default_value_t = 20)]
+    limit: u32,
     /// `next` of the list before
     #[arg(long)]
     cursor: Option<String>,
@@ -80,11 +80,12 @@ impl Turns {
 
 impl List {
     async fn run(&self, client: &Client, json: bool) -> Result<()> {
+        let limit = self.limit.to_string();
         let options = [
             ("agent", self.agent.as_deref()),
             ("conversation", self.conversation.as_deref()),
             ("status", self.status.as_deref()),
-            ("limit", Some(self.limit.as_str())),
+            ("limit", Some(limit.as_str())),
             ("cursor", self.cursor.as_deref()),
         ];
         let query: Vec<(&str, &str)> = options

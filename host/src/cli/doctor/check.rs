@@ -62,9 +62,9 @@ impl Check {
             Verdict::Note => "note",
             Verdict::Bad => "BAD ",
         };
-        let mut lines = vec![format!("{mark}  {:<14} {}", self.name, self.found)];
+        let mut lines = vec![format!("{mark}  {:<15} {}", self.name, self.found)];
         let hints = self.hint.iter().flat_map(|hint| hint.lines());
-        lines.extend(hints.map(|hint| format!("{:21}{hint}", "")));
+        lines.extend(hints.map(|hint| format!("{:22}{hint}", "")));
         lines
     }
 }
@@ -79,9 +79,9 @@ mod tests {
         assert_eq!(
             check.lines(),
             [
-                "BAD   token          not known",
-                "                     make one",
-                "                     or two"
+                "BAD   token           not known",
+                "                      make one",
+                "                      or two"
             ]
         );
     }
