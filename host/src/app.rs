@@ -78,14 +78,7 @@ impl Host {
             config.registry.clone(),
             Arc::new(hooks),
         )?);
-        let bus = Arc::new(Bus::default());
-        let services = Arc::new(Services {
-            store: Arc::clone(&store),
-            bus: Arc::clone(&bus),
-            gateway: Gateway::new(&config.llm, Handle::current())?,
-            databases: Databases::new(store.data_dir().join("databases"), OPEN_DATABASES),
-            outbound: Outbound::new(config.secrets.clone(), Handle::current())?,
-        });
+        let services = Arc::new(services(&config, &store)?);
         let feeds = Arc::new(Feeds::default());
         let guests = GuestThreads::start(config.turns.threads)?;
         let runner = Arc::new(Runner::new(
@@ -114,7 +107,7 @@ impl Host {
             feeds,
             runner,
             scheduler,
-            bus,
+            bus: Arc::clone(&services.bus),
             services,
             metrics: install_metrics(),
             folder: Mutex::default(),
@@ -218,6 +211,18 @@ impl Host {
         }
         Ok(())
     }
+}
+
+/// What capabilities act on.
+fn services(config: &Config, store: &Arc<Store>) -> Result<Services> {
+    let io = Handle::current();
+    Ok(Services {
+        store: Arc::clone(store),
+        bus: Arc::default(),
+        gateway: Gateway::new(&config.llm, io.clone())?,
+        databases: Databases::new(store.data_dir().join("databases"), OPEN_DATABASES),
+        outbound: Outbound::new(config.secrets.clone(), io)?,
+    })
 }
 
 fn install_metrics() -> Option<PrometheusHandle> {

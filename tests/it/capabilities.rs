@@ -4,7 +4,7 @@ use anchorhold_tests::TestHost;
 use serde_json::json;
 
 #[tokio::test]
-async fn state_has_scopes_revisions_and_expiry() {
+async fn state_has_scopes_and_revisions() {
     let host = TestHost::new().plugin("probe").start().await;
     let revision = host
         .ask_in("t", "probe", "state set conversation k one")
@@ -55,7 +55,11 @@ async fn state_has_scopes_revisions_and_expiry() {
         .text(),
         "true\nfalse"
     );
+}
 
+#[tokio::test]
+async fn state_is_listed_and_expires() {
+    let host = TestHost::new().plugin("probe").start().await;
     host.ask(
         "probe",
         "state set agent a/1 x\nstate set agent a/2 x\nstate set agent b x",

@@ -1,5 +1,11 @@
 //! The host through its outside.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on stops with a reason"
+)]
+
 mod agents;
 mod bad_input;
 mod capabilities;
