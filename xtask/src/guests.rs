@@ -36,14 +36,18 @@ pub(crate) fn build_agents(workspace: &Workspace, dir: &Path) -> Result<()> {
 
 /// Builds every guest in every language into `<target>/guests`.
 pub(crate) fn build_all(workspace: &Workspace) -> Result<()> {
-    let dir = workspace.guests_dir();
+    build_rust(workspace)?;
+    step::step("guests in other languages", || {
+        foreign::build(workspace, &workspace.guests_dir())
+    })
+}
+
+/// Builds every guest in Rust into `<target>/guests`.
+pub(crate) fn build_rust(workspace: &Workspace) -> Result<()> {
     let mut members = workspace.members_in("plugins");
     members.extend(workspace.members_in("tests/guests"));
     step::step("sample agents and test guests", || {
-        build(workspace, &members, &dir)
-    })?;
-    step::step("guests in other languages", || {
-        foreign::build(workspace, &dir)
+        build(workspace, &members, &workspace.guests_dir())
     })
 }
 

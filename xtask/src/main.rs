@@ -2,6 +2,7 @@
 //! Tasks only arrange calls of cargo, rustc and a few system tools; nothing of the product is
 //! built into them.
 
+mod bench;
 mod cache;
 mod deny;
 mod foreign;
@@ -33,6 +34,8 @@ enum Task {
     Up(up::Options),
     /// Run everything that CI runs: format, clippy, builds, tests.
     Test(test::Options),
+    /// Measure the host and keep the tables in docs/benchmarks.md.
+    Bench(bench::Options),
     /// Build every agent and test guest into `<target>/guests`.
     Guests(guests::Options),
     /// Make the wasm32-wasip2 target available to rustc.
@@ -58,6 +61,7 @@ fn run(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Up(options) => up::run(&workspace, &options),
         Task::Test(options) => test::run(&workspace, &options),
+        Task::Bench(options) => bench::run(&workspace, &options),
         Task::Guests(options) => guests::run(&workspace, &options),
         Task::WasmTarget => wasm_target::ensure(&workspace),
         Task::Lint => lint::run(&workspace),
