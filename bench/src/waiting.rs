@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use crate::client::Client;
 use crate::host::Host;
-use crate::machine::memory_of;
+use crate::machine::{Memory, memory_of};
 use crate::place::Place;
 use crate::stats::{mib, ratio, verdict};
 use crate::table::Table;
@@ -63,6 +63,24 @@ pub(crate) async fn measure(place: &Place) -> Result<Table> {
 
     let each = |during: u64, before: u64| (during.saturating_sub(before)) as f64 / TURNS as f64;
     let resident = each(during.resident, before.resident);
+    let mut table = memory_table(before, during, after);
+    table.note(format!(
+        "{TURNS} turns were accepted in {:.1} s, all waited after {:.1} s and all completed after {:.1} s (the \
+         model takes {} s). RSS per waiting turn: {:.1} KiB, {:.1} KiB of it anonymous; {} of the goal of 64 KiB ({}).",
+        sent.as_secs_f64(),
+        all_wait.as_secs_f64(),
+        whole.as_secs_f64(),
+        DELAY.as_secs(),
+        resident / 1024.0,
+        each(during.anonymous, before.anonymous) / 1024.0,
+        ratio(resident, GOAL_BYTES),
+        verdict(resident <= GOAL_BYTES),
+    ));
+    Ok(table)
+}
+
+/// What the process had before, while all waited, and after.
+fn memory_table(before: Memory, during: Memory, after: Memory) -> Table {
     let mut table = Table::new(
         "waiting",
         &["turns waiting", "RSS", "anonymous", "memory maps"],
@@ -79,19 +97,7 @@ pub(crate) async fn measure(place: &Place) -> Result<Table> {
             memory.maps.to_string(),
         ]);
     }
-    table.note(format!(
-        "{TURNS} turns were accepted in {:.1} s, all waited after {:.1} s and all completed after {:.1} s (the \
-         model takes {} s). RSS per waiting turn: {:.1} KiB, {:.1} KiB of it anonymous; {} of the goal of 64 KiB ({}).",
-        sent.as_secs_f64(),
-        all_wait.as_secs_f64(),
-        whole.as_secs_f64(),
-        DELAY.as_secs(),
-        resident / 1024.0,
-        each(during.anonymous, before.anonymous) / 1024.0,
-        ratio(resident, GOAL_BYTES),
-        verdict(resident <= GOAL_BYTES),
-    ));
-    Ok(table)
+    table
 }
 
 async fn send_all(host: &Host) -> Result<()> {
