@@ -67,6 +67,7 @@ impl Store {
         .bind(i64::from(limit))
         .fetch_all(&self.reader)
         .await?;
+        self.settle().await?;
         Ok(rows)
     }
 

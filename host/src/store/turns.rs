@@ -150,19 +150,23 @@ pub struct TurnFilter {
 }
 
 impl Store {
-    /// Stores a turn and its message, synced. `accepted` runs in the order in
-    /// which turns were accepted, before the caller is told.
+    /// Stores a turn and its message. `accepted` runs in the order in which
+    /// turns were accepted, before the caller is told.
     ///
     /// # Errors
     ///
-    /// If the store fails; nothing is stored then.
-    pub async fn accept_turn<C>(&self, turn: NewTurn, accepted: C) -> Result<Accepted>
+    /// If the store fails.
+    pub async fn accept_turn<C>(
+        &self,
+        turn: NewTurn,
+        durability: Durability,
+        accepted: C,
+    ) -> Result<Accepted>
     where
         C: FnOnce(&Accepted) + Send + 'static,
     {
         let operation = async move |db: &mut SqliteConnection| accept(db, &turn).await;
-        self.write_then(Durability::Synced, operation, accepted)
-            .await
+        self.write_then(durability, operation, accepted).await
     }
 
     /// Marks a turn as running and pins what it runs with.
@@ -231,7 +235,9 @@ impl Store {
         query
             .push(" ORDER BY id DESC LIMIT ")
             .push_bind(i64::from(filter.limit));
-        Ok(query.build_query_as().fetch_all(&self.reader).await?)
+        let rows = query.build_query_as().fetch_all(&self.reader).await?;
+        self.settle().await?;
+        Ok(rows)
     }
 
     /// Turns that an earlier process left unfinished, oldest first.
