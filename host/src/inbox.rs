@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::codec;
 use crate::runtime::Input;
-use crate::store::{Accepted, Idempotency, NewMessage, NewTurn, Store, TurnKind};
+use crate::store::{Accepted, Durability, Idempotency, NewMessage, NewTurn, Store, TurnKind};
 use crate::turn::{Feed, Feeds, Identity, Job, Scheduler, Seat};
 
 /// Something that came in.
@@ -67,6 +67,27 @@ impl Inbox {
     ///
     /// If the store fails; then nothing was taken in.
     pub async fn admit(&self, inbound: Inbound, seat: Seat) -> Result<Admitted> {
+        self.store_and_run(inbound, seat, Durability::Synced).await
+    }
+
+    /// The same without waiting for the disk, for a channel whose only
+    /// acknowledgment is the answer: the answer is stored after the message, so
+    /// the sync that it waits for covers both. Whoever acknowledges sooner must
+    /// wait for [`Store::settle`] first.
+    ///
+    /// # Errors
+    ///
+    /// As `admit`.
+    pub async fn admit_until_answered(&self, inbound: Inbound, seat: Seat) -> Result<Admitted> {
+        self.store_and_run(inbound, seat, Durability::Written).await
+    }
+
+    async fn store_and_run(
+        &self,
+        inbound: Inbound,
+        seat: Seat,
+        durability: Durability,
+    ) -> Result<Admitted> {
         let id = Uuid::now_v7().to_string();
         let feed = self.feeds.open(&id);
         let turn = new_turn(&id, &inbound)?;
@@ -99,7 +120,7 @@ impl Inbox {
                 );
             }
         };
-        let accepted = self.store.accept_turn(turn, enqueue).await;
+        let accepted = self.store.accept_turn(turn, durability, enqueue).await;
         if !matches!(accepted, Ok(Accepted::New { .. })) {
             self.feeds.close(&id);
         }

@@ -122,6 +122,17 @@ impl Store {
         self.writer.write(durability, operation, committed).await
     }
 
+    /// Waits until everything that can be read is synced. Whoever tells
+    /// somebody outside what he read, and has no other reason to know that it
+    /// is durable, waits for this first.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails.
+    pub async fn settle(&self) -> Result<()> {
+        self.writer.settle().await
+    }
+
     /// Whether the database answers and takes writes.
     pub async fn check(&self) -> Result<()> {
         self.write(Durability::Written, async |db| {
@@ -147,7 +158,7 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         .filename(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
-        // The writer raises it for a commit that must be synced.
+        // The writer itself syncs what must be synced.
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(Duration::from_secs(10))
         .pragma("temp_store", "memory")

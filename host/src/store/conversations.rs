@@ -4,8 +4,7 @@
 //! it, so that a conversation reads in order whenever answers arrive.
 
 use anyhow::Result;
-use sqlx::FromRow;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::{FromRow, QueryBuilder, Sqlite};
 
 use super::Store;
 use super::turns::{NewMessage, NewTurn};
@@ -67,6 +66,7 @@ impl Store {
         .bind(i64::from(limit))
         .fetch_all(&self.reader)
         .await?;
+        self.settle().await?;
         Ok(rows)
     }
 
@@ -91,63 +91,63 @@ impl Store {
     }
 }
 
-/// Adds the message of a turn; answers its position.
-pub(super) async fn append_question(
-    db: &mut SqliteConnection,
+/// Adds the message of a turn, at the next position of its conversation.
+pub(super) fn push_question(
+    query: &mut QueryBuilder<Sqlite>,
     turn: &NewTurn,
     message: &NewMessage,
-) -> Result<i64> {
+) {
     let now = now_ms();
-    let (position,): (i64,) = sqlx::query_as(
+    query.push(
         "INSERT INTO conversations (tenant_id, id, agent, channel, user_id, last_position, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, 2, $6, $6)
-         ON CONFLICT (tenant_id, id) DO UPDATE SET
-             last_position = conversations.last_position + 2, agent = excluded.agent, updated_at = excluded.updated_at
-         RETURNING last_position",
-    )
-    .bind(&turn.tenant)
-    .bind(&message.conversation)
-    .bind(&turn.agent)
-    .bind(&turn.channel)
-    .bind(turn.user.as_deref().unwrap_or_default())
-    .bind(now)
-    .fetch_one(&mut *db)
-    .await?;
-    sqlx::query(
-        "INSERT INTO messages (tenant_id, conversation, position, id, role, author_id, author_name, text, turn, at)
-         VALUES ($1, $2, $3, $4, 'user', $5, $6, $7, $8, $9)",
-    )
-    .bind(&turn.tenant)
-    .bind(&message.conversation)
-    .bind(position)
-    .bind(&message.id)
-    .bind(&turn.user)
-    .bind(&message.author_name)
-    .bind(&message.text)
-    .bind(&turn.id)
-    .bind(now)
-    .execute(&mut *db)
-    .await?;
-    Ok(position)
+         VALUES (",
+    );
+    let mut values = query.separated(", ");
+    values
+        .push_bind(&turn.tenant)
+        .push_bind(&message.conversation)
+        .push_bind(&turn.agent)
+        .push_bind(&turn.channel)
+        .push_bind(turn.user.as_deref().unwrap_or_default())
+        .push("2")
+        .push_bind(now)
+        .push_bind(now);
+    query.push(
+        ") ON CONFLICT (tenant_id, id) DO UPDATE SET
+             last_position = conversations.last_position + 2, agent = excluded.agent, updated_at = excluded.updated_at;
+         INSERT INTO messages (tenant_id, conversation, position, id, role, author_id, author_name, text, turn, at)
+         SELECT tenant_id, id, last_position, ",
+    );
+    let mut values = query.separated(", ");
+    values
+        .push_bind(&message.id)
+        .push("'user'")
+        .push_bind(&turn.user)
+        .push_bind(&message.author_name)
+        .push_bind(&message.text)
+        .push_bind(&turn.id)
+        .push_bind(now);
+    query
+        .push(" FROM conversations WHERE tenant_id = ")
+        .push_bind(&turn.tenant)
+        .push(" AND id = ")
+        .push_bind(&message.conversation)
+        .push(";\n");
 }
 
 /// Adds the answer of a turn, right after its question.
-pub(super) async fn append_answer(
-    db: &mut SqliteConnection,
-    tenant: &str,
-    turn: &str,
-    text: &str,
-) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO messages (tenant_id, conversation, position, id, role, text, turn, at)
-         SELECT tenant_id, conversation, position + 1, id || '-answer', 'assistant', $3, id, $4
-         FROM turns WHERE tenant_id = $1 AND id = $2 AND position IS NOT NULL",
-    )
-    .bind(tenant)
-    .bind(turn)
-    .bind(text)
-    .bind(now_ms())
-    .execute(&mut *db)
-    .await?;
-    Ok(())
+pub(super) fn push_answer(query: &mut QueryBuilder<Sqlite>, tenant: &str, turn: &str, text: &str) {
+    query
+        .push(
+            "INSERT INTO messages (tenant_id, conversation, position, id, role, text, turn, at)
+             SELECT tenant_id, conversation, position + 1, id || '-answer', 'assistant', ",
+        )
+        .push_bind(text)
+        .push(", id, ")
+        .push_bind(now_ms())
+        .push(" FROM turns WHERE tenant_id = ")
+        .push_bind(tenant)
+        .push(" AND id = ")
+        .push_bind(turn)
+        .push(" AND position IS NOT NULL;\n");
 }

@@ -101,8 +101,24 @@ pub(super) async fn append(
     turn: &str,
     entries: &[JournalEntry],
 ) -> Result<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let mut query = QueryBuilder::new("");
+    push(&mut query, tenant, turn, entries);
+    query.build().execute(&mut *db).await?;
+    Ok(())
+}
+
+/// The statements that add entries.
+pub(super) fn push(
+    query: &mut QueryBuilder<Sqlite>,
+    tenant: &str,
+    turn: &str,
+    entries: &[JournalEntry],
+) {
     for chunk in entries.chunks(CHUNK) {
-        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(
+        query.push(
             "INSERT INTO journal (tenant_id, turn, seq, kind, args_hash, status, args, result, at, took_us) ",
         );
         query.push_values(chunk, |mut row, entry| {
@@ -119,11 +135,9 @@ pub(super) async fn append(
         });
         query.push(
             " ON CONFLICT (tenant_id, turn, seq) DO UPDATE SET
-              status = excluded.status, result = excluded.result, at = excluded.at, took_us = excluded.took_us",
+              status = excluded.status, result = excluded.result, at = excluded.at, took_us = excluded.took_us;\n",
         );
-        query.build().execute(&mut *db).await?;
     }
-    Ok(())
 }
 
 pub(super) async fn append_log(

@@ -153,19 +153,23 @@ pub struct TurnFilter {
 }
 
 impl Store {
-    /// Stores a turn and its message, synced. `accepted` runs in the order in
-    /// which turns were accepted, before the caller is told.
+    /// Stores a turn and its message. `accepted` runs in the order in which
+    /// turns were accepted, before the caller is told.
     ///
     /// # Errors
     ///
-    /// If the store fails; nothing is stored then.
-    pub async fn accept_turn<C>(&self, turn: NewTurn, accepted: C) -> Result<Accepted>
+    /// If the store fails.
+    pub async fn accept_turn<C>(
+        &self,
+        turn: NewTurn,
+        durability: Durability,
+        accepted: C,
+    ) -> Result<Accepted>
     where
         C: FnOnce(&Accepted) + Send + 'static,
     {
         let operation = async move |db: &mut SqliteConnection| accept(db, &turn).await;
-        self.write_then(Durability::Synced, operation, accepted)
-            .await
+        self.write_then(durability, operation, accepted).await
     }
 
     /// Marks a turn as running and pins what it runs with.
@@ -234,7 +238,9 @@ impl Store {
         query
             .push(" ORDER BY id DESC LIMIT ")
             .push_bind(i64::from(filter.limit));
-        Ok(query.build_query_as().fetch_all(&self.reader).await?)
+        let rows = query.build_query_as().fetch_all(&self.reader).await?;
+        self.settle().await?;
+        Ok(rows)
     }
 
     /// Turns that an earlier process left unfinished, oldest first.
@@ -252,29 +258,51 @@ async fn accept(db: &mut SqliteConnection, turn: &NewTurn) -> Result<Accepted> {
     if let Some(earlier) = claim_key(db, turn).await? {
         return Ok(earlier);
     }
-    let position = match &turn.message {
-        Some(message) => Some(conversations::append_question(db, turn, message).await?),
-        None => None,
-    };
-    sqlx::query(
-        "INSERT INTO turns (tenant_id, id, kind, agent, conversation, user_id, channel, status, seed, position, input, created_at, token)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', $8, $9, $10, $11, $12)",
-    )
-    .bind(&turn.tenant)
-    .bind(&turn.id)
-    .bind(turn.kind)
-    .bind(&turn.agent)
-    .bind(turn.message.as_ref().map(|message| &message.conversation))
-    .bind(&turn.user)
-    .bind(&turn.channel)
-    .bind(hex::encode(turn.seed))
-    .bind(position)
-    .bind(&turn.input)
-    .bind(now_ms())
-    .bind(&turn.token)
-    .execute(&mut *db)
-    .await?;
+    let mut query: QueryBuilder<Sqlite> = QueryBuilder::new("");
+    if let Some(message) = &turn.message {
+        conversations::push_question(&mut query, turn, message);
+    }
+    insert(&mut query, turn);
+    let position = query.build_query_scalar().fetch_one(&mut *db).await?;
     Ok(Accepted::New { position })
+}
+
+/// Adds the turn; answers the position of its message. The statements before
+/// it and this one are sent together: each trip to SQLite's thread costs more
+/// than most statements.
+fn insert(query: &mut QueryBuilder<Sqlite>, turn: &NewTurn) {
+    query.push(
+        "INSERT INTO turns (tenant_id, id, kind, agent, conversation, user_id, channel, status, seed, input, created_at, token, position)
+         VALUES (",
+    );
+    let mut values = query.separated(", ");
+    values
+        .push_bind(&turn.tenant)
+        .push_bind(&turn.id)
+        .push_bind(turn.kind)
+        .push_bind(&turn.agent)
+        .push_bind(turn.message.as_ref().map(|message| &message.conversation))
+        .push_bind(&turn.user)
+        .push_bind(&turn.channel)
+        .push("'queued'")
+        .push_bind(hex::encode(turn.seed))
+        .push_bind(&turn.input)
+        .push_bind(now_ms())
+        .push_bind(&turn.token);
+    match &turn.message {
+        Some(message) => {
+            query
+                .push(", (SELECT last_position FROM conversations WHERE tenant_id = ")
+                .push_bind(&turn.tenant)
+                .push(" AND id = ")
+                .push_bind(&message.conversation)
+                .push("))");
+        }
+        None => {
+            query.push(", NULL)");
+        }
+    }
+    query.push(" RETURNING position");
 }
 
 /// Takes the idempotency key, or says who has it.
@@ -312,30 +340,43 @@ async fn claim_key(db: &mut SqliteConnection, turn: &NewTurn) -> Result<Option<A
     }))
 }
 
+/// Stores an end in one trip to SQLite's thread, log lines apart, whose number
+/// would make too many different statements.
 async fn finish(db: &mut SqliteConnection, finished: &FinishedTurn) -> Result<()> {
     let (tenant, id) = (&finished.tenant, &finished.id);
-    journal::append(db, tenant, id, &finished.journal).await?;
     journal::append_log(db, tenant, id, &finished.log).await?;
-    usage::append(db, tenant, id, &finished.usage).await?;
-    let updated = sqlx::query(
-        "UPDATE turns SET status = $3, output = $4, text = $5, error = $6, receipt = $7, finished_at = $8
-         WHERE tenant_id = $1 AND id = $2 AND status NOT IN ('completed', 'failed', 'cancelled')",
-    )
-    .bind(tenant)
-    .bind(id)
-    .bind(finished.status)
-    .bind(&finished.output)
-    .bind(&finished.text)
-    .bind(&finished.error)
-    .bind(&finished.receipt)
-    .bind(now_ms())
-    .execute(&mut *db)
-    .await?;
-    if updated.rows_affected() != 1 {
+    let mut query: QueryBuilder<Sqlite> = QueryBuilder::new("");
+    journal::push(&mut query, tenant, id, &finished.journal);
+    usage::push(&mut query, tenant, id, &finished.usage);
+    if let Some(text) = &finished.text {
+        conversations::push_answer(&mut query, tenant, id, text);
+    }
+    push_end(&mut query, finished);
+    let updated: Option<String> = query.build_query_scalar().fetch_optional(&mut *db).await?;
+    if updated.is_none() {
         bail!("turn {id} is not there or has ended already");
     }
-    if let Some(text) = &finished.text {
-        conversations::append_answer(db, tenant, id, text).await?;
-    }
     Ok(())
+}
+
+/// Ends the turn unless it has ended; answers its id if so.
+fn push_end(query: &mut QueryBuilder<Sqlite>, finished: &FinishedTurn) {
+    query
+        .push("UPDATE turns SET status = ")
+        .push_bind(finished.status)
+        .push(", output = ")
+        .push_bind(&finished.output)
+        .push(", text = ")
+        .push_bind(&finished.text)
+        .push(", error = ")
+        .push_bind(&finished.error)
+        .push(", receipt = ")
+        .push_bind(&finished.receipt)
+        .push(", finished_at = ")
+        .push_bind(now_ms())
+        .push(" WHERE tenant_id = ")
+        .push_bind(&finished.tenant)
+        .push(" AND id = ")
+        .push_bind(&finished.id)
+        .push(" AND status NOT IN ('completed', 'failed', 'cancelled') RETURNING id");
 }

@@ -1,7 +1,6 @@
 //! What model calls used, one row a call, and sums over them.
 
 use anyhow::Result;
-use sqlx::sqlite::SqliteConnection;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 
 use super::Store;
@@ -62,14 +61,10 @@ impl Store {
     }
 }
 
-pub(super) async fn append(
-    db: &mut SqliteConnection,
-    tenant: &str,
-    turn: &str,
-    rows: &[UsageRow],
-) -> Result<()> {
+/// The statements that add what a turn used.
+pub(super) fn push(query: &mut QueryBuilder<Sqlite>, tenant: &str, turn: &str, rows: &[UsageRow]) {
     for chunk in rows.chunks(1_000) {
-        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(
+        query.push(
             "INSERT INTO usage (tenant_id, turn, seq, agent, user_id, channel, provider, model,
              input_tokens, output_tokens, estimated, cost_micro_usd, at) ",
         );
@@ -89,7 +84,6 @@ pub(super) async fn append(
                 .push_bind(row.cost_micro_usd)
                 .push_bind(row.at);
         });
-        query.build().execute(&mut *db).await?;
+        query.push(";\n");
     }
-    Ok(())
 }

@@ -3,11 +3,15 @@
 //!
 //! An operation says how durable it must be. `Written` survives the end of the
 //! process, because the write-ahead log is in the page cache; `Synced`
-//! survives the end of the machine, because the log was synced. SQLite decides
-//! by its `synchronous` setting at commit, and a sync covers all earlier
-//! commits of the log.
+//! survives the end of the machine, because the log was synced. A commit only
+//! writes; the log is synced by a thread of its own (`disk`), so that what need
+//! only be written never waits for the disk, and what must be synced gathers
+//! meanwhile for the next sync.
+
+mod disk;
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -15,6 +19,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection, Executor};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
+
+use disk::{Disk, Progress};
 
 /// How durable a write is when its caller goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,8 +34,14 @@ pub enum Durability {
 /// The most operations of one commit.
 const GROUP: usize = 256;
 
+/// A group of so many operations means that more are on their way; waiting for
+/// them a moment saves commits.
+const CROWD: usize = 4;
+const GATHERING: Duration = Duration::from_micros(300);
+
 pub(super) struct Writer {
     jobs: mpsc::Sender<Message>,
+    progress: Arc<Progress>,
 }
 
 enum Message {
@@ -37,18 +49,23 @@ enum Message {
     Close(oneshot::Sender<()>),
 }
 
+type Group = Vec<(Durability, Box<dyn Job>)>;
+
 type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// An operation with its type forgotten.
 trait Job: Send {
     fn run<'a>(&'a mut self, db: &'a mut SqliteConnection) -> LocalFuture<'a, Result<()>>;
+    /// It was committed; nobody is told yet.
+    fn committed(&mut self);
+    /// It is as durable as it must be, or never will be.
     fn finish(self: Box<Self>, outcome: Result<()>);
 }
 
 struct Operation<F, R, C> {
     operation: F,
     result: Option<R>,
-    committed: C,
+    committed: Option<C>,
     reply: oneshot::Sender<Result<R>>,
 }
 
@@ -65,12 +82,15 @@ where
         })
     }
 
+    fn committed(&mut self) {
+        if let (Some(committed), Some(result)) = (self.committed.take(), &self.result) {
+            committed(result);
+        }
+    }
+
     fn finish(self: Box<Self>, outcome: Result<()>) {
         let result = match (outcome, self.result) {
-            (Ok(()), Some(result)) => {
-                (self.committed)(&result);
-                Ok(result)
-            }
+            (Ok(()), Some(result)) => Ok(result),
             (Ok(()), None) => Err(anyhow!("a write was committed that never ran")),
             (Err(error), _) => Err(error),
         };
@@ -84,14 +104,16 @@ impl Writer {
         let (jobs, queue) = mpsc::channel(GROUP * 16);
         let (ready, started) = oneshot::channel();
         let options = options.clone();
+        let progress = Arc::new(Progress::default());
+        let disk = Disk::start(options.get_filename(), Arc::clone(&progress))?;
         // A thread of its own, so that no request that computes can delay a
         // commit.
         std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run_thread(&options, queue, ready))
+            .spawn(move || run_thread(&options, queue, disk, ready))
             .context("cannot start the writer")?;
         started.await.context("the writer did not start")??;
-        Ok(Self { jobs })
+        Ok(Self { jobs, progress })
     }
 
     pub(super) async fn write<R, F, C>(
@@ -109,7 +131,7 @@ impl Writer {
         let job = Operation {
             operation,
             result: None,
-            committed,
+            committed: Some(committed),
             reply,
         };
         self.jobs
@@ -117,6 +139,15 @@ impl Writer {
             .await
             .map_err(|_| anyhow!("the store is closed"))?;
         answer.await.map_err(|_| anyhow!("the store is closed"))?
+    }
+
+    /// Waits until everything is synced that can be read by now.
+    pub(super) async fn settle(&self) -> Result<()> {
+        if self.progress.is_settled() {
+            return Ok(());
+        }
+        let nothing = async |_: &mut SqliteConnection| Ok(());
+        self.write(Durability::Synced, nothing, |()| ()).await
     }
 
     pub(super) async fn close(&self) {
@@ -130,6 +161,7 @@ impl Writer {
 fn run_thread(
     options: &SqliteConnectOptions,
     queue: mpsc::Receiver<Message>,
+    disk: Disk,
     ready: oneshot::Sender<Result<()>>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread()
@@ -146,7 +178,7 @@ fn run_thread(
         match options.connect().await {
             Ok(db) => {
                 let _ = ready.send(Ok(()));
-                run(db, queue).await;
+                run(db, queue, disk).await;
             }
             Err(error) => {
                 let _ = ready.send(Err(error.into()));
@@ -155,91 +187,96 @@ fn run_thread(
     });
 }
 
-async fn run(mut db: SqliteConnection, mut queue: mpsc::Receiver<Message>) {
+async fn run(mut db: SqliteConnection, mut queue: mpsc::Receiver<Message>, disk: Disk) {
     let mut messages = Vec::with_capacity(GROUP);
-    let mut synced_setting = false;
     while queue.recv_many(&mut messages, GROUP).await > 0 {
-        let mut group = Vec::with_capacity(messages.len());
+        let mut group = Group::with_capacity(messages.len());
         let mut closing = None;
-        let mut durability = Durability::Written;
         for message in messages.drain(..) {
             match message {
-                Message::Job(wanted, job) => {
-                    durability = durability.max(wanted);
-                    group.push(job);
-                }
+                Message::Job(wanted, job) => group.push((wanted, job)),
                 Message::Close(reply) => closing = Some(reply),
             }
         }
-        metrics::histogram!("anchorhold_store_group_size").record(group.len() as f64);
-        commit(&mut db, group, durability, &mut synced_setting).await;
+        let size = group.len();
+        metrics::histogram!("anchorhold_store_group_size").record(size as f64);
+        commit(&mut db, group, &disk).await;
         if let Some(reply) = closing {
+            disk.close();
             if let Err(error) = db.close().await {
                 error!(%error, "closing the database failed");
             }
             let _ = reply.send(());
             return;
         }
+        if size >= CROWD {
+            // This thread does nothing else.
+            std::thread::sleep(GATHERING);
+        }
     }
 }
 
 /// Commits a group; if that fails, each of its operations alone, so that one
 /// bad operation spoils no other.
-async fn commit(
-    db: &mut SqliteConnection,
-    mut group: Vec<Box<dyn Job>>,
-    durability: Durability,
-    synced_setting: &mut bool,
-) {
+async fn commit(db: &mut SqliteConnection, mut group: Group, disk: &Disk) {
     if group.is_empty() {
         return;
     }
-    match commit_once(db, &mut group, durability, synced_setting).await {
-        Ok(()) => group.into_iter().for_each(|job| job.finish(Ok(()))),
+    match commit_once(db, &mut group, disk).await {
+        Ok(number) => hand_on(group, number, disk),
         Err(error) if group.len() == 1 => {
-            group
-                .into_iter()
-                .for_each(|job| job.finish(Err(anyhow!("{error:#}"))));
+            for (_, job) in group {
+                job.finish(Err(anyhow!("{error:#}")));
+            }
         }
         Err(error) => {
             warn!(%error, operations = group.len(), "a group of writes failed; trying each alone");
             for job in group {
                 let mut alone = vec![job];
-                let outcome = commit_once(db, &mut alone, durability, synced_setting).await;
-                let outcome = outcome.map_err(|error| format!("{error:#}"));
-                for job in alone {
-                    job.finish(outcome.clone().map_err(|error| anyhow!(error)));
+                match commit_once(db, &mut alone, disk).await {
+                    Ok(number) => hand_on(alone, number, disk),
+                    Err(error) => {
+                        for (_, job) in alone {
+                            job.finish(Err(anyhow!("{error:#}")));
+                        }
+                    }
                 }
             }
         }
     }
 }
 
-async fn commit_once(
-    db: &mut SqliteConnection,
-    group: &mut [Box<dyn Job>],
-    durability: Durability,
-    synced_setting: &mut bool,
-) -> Result<()> {
-    let sync = durability == Durability::Synced;
-    if *synced_setting != sync {
-        let pragma = if sync {
-            "PRAGMA synchronous = FULL"
-        } else {
-            "PRAGMA synchronous = NORMAL"
-        };
-        db.execute(pragma).await.context("setting the durability")?;
-        *synced_setting = sync;
+/// What was committed is told to whom it concerns: at once where that is
+/// enough, after the next sync otherwise.
+fn hand_on(mut group: Group, number: u64, disk: &Disk) {
+    for (_, job) in &mut group {
+        job.committed();
     }
+    let mut to_sync = Vec::new();
+    for (wanted, job) in group {
+        match wanted {
+            Durability::Written => job.finish(Ok(())),
+            Durability::Synced => to_sync.push(job),
+        }
+    }
+    if !to_sync.is_empty() {
+        disk.sync(number, to_sync);
+    }
+}
+
+/// Answers the number of the commit.
+async fn commit_once(db: &mut SqliteConnection, group: &mut Group, disk: &Disk) -> Result<u64> {
+    disk.check()?;
     begin(db).await?;
-    for job in group.iter_mut() {
+    for (_, job) in group.iter_mut() {
         if let Err(error) = job.run(db).await {
             roll_back(db).await;
             return Err(error);
         }
     }
+    let number = disk.progress.begin_commit();
     match db.execute("COMMIT").await {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(number),
         Err(error) => {
             roll_back(db).await;
             Err(error).context("committing")

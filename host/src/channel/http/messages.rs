@@ -113,7 +113,13 @@ async fn say(
     let idempotency = idempotency(caller, &agent, headers, &message)?;
     let inbound = inbound(caller, agent, message, idempotency);
     let seat = api.host.inbox.seat().ok_or_else(Problem::busy)?;
-    match api.host.inbox.admit(inbound, seat).await? {
+    let inbox = &api.host.inbox;
+    let admitted = if wants_events(headers) || wants_async(headers) {
+        inbox.admit(inbound, seat).await?
+    } else {
+        inbox.admit_until_answered(inbound, seat).await?
+    };
+    match admitted {
         Admitted::Turn(feed) => answer(api, caller, &feed, headers).await,
         Admitted::Repeated(turn) => repeated(api, caller, &turn, headers).await,
         Admitted::KeyReused => Err(Problem::new(
@@ -135,7 +141,11 @@ async fn answer(
     }
     if !wants_async(headers) {
         let patience = Duration::from_millis(api.host.config.server.answer_timeout_ms);
-        let _ = tokio::time::timeout(patience, feed.ended()).await;
+        let ended = tokio::time::timeout(patience, feed.ended()).await;
+        if ended.is_err() {
+            // The first that the caller hears of it.
+            api.host.store.settle().await?;
+        }
     }
     answer_by_row(api, caller, &feed.turn).await
 }

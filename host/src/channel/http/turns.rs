@@ -127,6 +127,12 @@ impl TurnView {
     /// `not-found` if there is none in this tenant.
     pub(super) async fn load(api: &Api, tenant: &str, turn: &str) -> Result<Self, Problem> {
         let row = api.host.store.turn(tenant, turn).await?;
+        if row.as_ref().is_some_and(|row| row.status.is_final())
+            && let Some(feed) = api.host.feeds.get(turn)
+        {
+            // Its end can be read and is not synced yet.
+            feed.ended().await;
+        }
         row.map(Self::of_row).ok_or_else(|| no_such_turn(turn))
     }
 

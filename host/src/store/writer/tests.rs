@@ -10,7 +10,8 @@ use super::*;
 async fn writer(folder: &tempfile::TempDir) -> Writer {
     let options = SqliteConnectOptions::new()
         .filename(folder.path().join("test.db"))
-        .create_if_missing(true);
+        .create_if_missing(true)
+        .journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
     let writer = Writer::start(&options).await.unwrap();
     insert_sql(&writer, "CREATE TABLE numbers (n INTEGER PRIMARY KEY)")
         .await
@@ -94,4 +95,44 @@ async fn a_closed_writer_says_so() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains("closed"));
+}
+
+#[tokio::test]
+async fn what_was_written_is_settled_by_a_sync() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = writer(&folder).await;
+    assert!(writer.progress.is_settled(), "the table was made synced");
+    let insert = async |db: &mut SqliteConnection| {
+        db.execute("INSERT INTO numbers VALUES (1)").await?;
+        Ok(())
+    };
+    writer
+        .write(Durability::Written, insert, |()| ())
+        .await
+        .unwrap();
+    assert!(!writer.progress.is_settled());
+    writer.settle().await.unwrap();
+    assert!(writer.progress.is_settled());
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_takes_in_nothing_more() {
+    let folder = tempfile::tempdir().unwrap();
+    // A database without a log, so that there is nothing to sync.
+    let other = SqliteConnectOptions::new()
+        .filename(folder.path().join("other.db"))
+        .create_if_missing(true)
+        .journal_mode(sqlx::sqlite::SqliteJournalMode::Delete);
+    let broken = Writer::start(&other).await.unwrap();
+    let error = insert_sql(&broken, "CREATE TABLE numbers (n INTEGER)")
+        .await
+        .unwrap_err();
+    assert!(format!("{error:#}").contains("-wal"), "{error:#}");
+    let error = insert_sql(&broken, "INSERT INTO numbers VALUES (1)")
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("start the host again"),
+        "{error:#}"
+    );
 }
