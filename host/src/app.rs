@@ -119,9 +119,16 @@ impl Host {
         Ok(host)
     }
 
-    /// Finishes what runs, as far as `[server] drain_timeout_ms` allows, and
-    /// closes everything. What is not finished is taken up at the next start.
+    /// Finishes what runs and closes everything.
     pub async fn stop(&self) {
+        self.drain().await;
+        self.close().await;
+    }
+
+    /// Finishes what runs, as far as `[server] drain_timeout_ms` allows. What is
+    /// not finished is taken up at the next start. Until `close`, channels can
+    /// still read the answers that they owe.
+    pub async fn drain(&self) {
         self.stop.cancel();
         if let Some(folder) = self.folder.lock().await.take() {
             folder.stop().await;
@@ -133,6 +140,10 @@ impl Host {
                 "stopping with turns that have not ended"
             );
         }
+    }
+
+    /// Closes everything; what runs is cut off.
+    pub async fn close(&self) {
         self.guests.stop();
         self.store.close().await;
     }

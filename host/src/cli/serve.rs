@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tracing::warn;
 
 use super::globals::{self, CLI_TOKEN_FILE, Setting};
@@ -68,13 +69,19 @@ async fn serve(host: &Arc<Host>, signals: &mut Signals) -> Result<()> {
     globals::withdraw_url(&host.config.storage.data_dir);
     eprintln!("Stopping; running turns are finished first. Once more quits at once.");
     tokio::select! {
-        () = host.stop() => {}
+        () = finish(host, serving) => {}
         () = signals.next() => quit(),
     }
+    Ok(())
+}
+
+/// Lets turns end and their answers go out before anything is closed.
+async fn finish(host: &Host, serving: JoinHandle<Result<()>>) {
+    host.drain().await;
     if tokio::time::timeout(GRACE, serving).await.is_err() {
         warn!("connections that were still open are cut");
     }
-    Ok(())
+    host.close().await;
 }
 
 /// Ends without finishing anything; what was accepted is stored and is taken

@@ -178,13 +178,41 @@ fn take(event: &Event, screen: &mut Screen) -> Result<Option<Outcome>> {
     screen.show(&event.name, &value);
     match event.name.as_str() {
         "turn.completed" | "turn.failed" | "turn.cancelled" => Ok(Some(Outcome {
-            turn: read(&value)?,
+            turn: ended(&event.name, &value)?,
             value,
         })),
         _ => Ok(None),
     }
 }
 
+/// The turn of a last event. A host that cannot read it any more says only how
+/// it ended.
+fn ended(event: &str, value: &Value) -> Result<Turn> {
+    let mut turn: Turn = read(value)?;
+    if turn.status.is_empty() {
+        turn.status = event.trim_start_matches("turn.").to_owned();
+    }
+    Ok(turn)
+}
+
 fn new_conversation() -> String {
     Uuid::now_v7().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_turn_has_ended_as_its_last_event_says() {
+        let bare = json!({"turn": "t", "error": {"code": "trap", "message": "It crashed."}});
+        let turn = ended("turn.failed", &bare).unwrap();
+        assert_eq!(
+            (turn.status.as_str(), turn.error.unwrap().code.as_str()),
+            ("failed", "trap")
+        );
+        let whole = json!({"turn": "t", "status": "completed", "text": "hi"});
+        assert_eq!(ended("turn.completed", &whole).unwrap().status, "completed");
+    }
 }
