@@ -1,7 +1,7 @@
 //! `evict`: a thousand distinct components through a cache of fifty.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anchorhold::app::Host;
 use anchorhold::registry::{Embedded, inspect};
@@ -74,6 +74,8 @@ async fn anew(rig: Rig) -> Result<Rig> {
     let config = rig.host.config.clone();
     rig.host.stop().await;
     drop(rig);
+    // What the host's tasks still hold, the folder's lock among it, goes a moment later.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     Rig::beside(Host::start(config).await?)
 }
 

@@ -71,6 +71,11 @@ impl Host {
         })
     }
 
+    /// Kills it and waits for its end.
+    pub(crate) async fn end(mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
     pub(crate) fn pid(&self) -> Result<u32> {
         self.child.id().context("the host has ended")
     }

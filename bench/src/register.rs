@@ -27,7 +27,7 @@ pub(crate) async fn measure(place: &Place) -> Result<Table> {
     place.plug("tiny")?;
     let host = Host::start(place, "").await?;
     host.wait_for("tiny", "hello").await?;
-    drop(host);
+    host.end().await?;
     let one = start(place, |_| "tiny".to_owned(), 1).await?;
     let written = std::time::Instant::now();
     register(place).await?;
@@ -82,12 +82,14 @@ async fn start(place: &Place, name: impl Fn(usize) -> String, asked: usize) -> R
         client.say(&name(number), "hello").await?;
         first.push(started.elapsed());
     }
-    Ok(Start {
+    let start = Start {
         seconds: host.started_in.as_secs_f64(),
         resident,
         after: memory_of(host.pid()?)?.resident,
         first,
-    })
+    };
+    host.end().await?;
+    Ok(start)
 }
 
 /// Registers agents that share one component, as the host itself does it.
