@@ -148,11 +148,6 @@ impl Host {
         self.store.close().await;
     }
 
-    /// Lets channels stop taking in more.
-    pub fn begin_stop(&self) {
-        self.stop.cancel();
-    }
-
     /// Waits until what lay in the plugins folder at the start has been looked
     /// at: from then on an agent that is not there will not come by itself.
     pub async fn settled(&self) {

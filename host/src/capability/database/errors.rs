@@ -40,6 +40,7 @@ pub(super) fn of(watch: &Watch, error: rusqlite::Error) -> Error {
         rusqlite::Error::SqliteFailure(code, message) => {
             of_code(watch, code, message.unwrap_or_default())
         }
+        rusqlite::Error::SqlInputError { error, msg, .. } => of_code(watch, error, msg),
         rusqlite::Error::NulError(_) => invalid("SQL may not contain NUL"),
         other => internal(other),
     }
