@@ -39,7 +39,7 @@ impl Run {
 
 pub(crate) async fn measure(place: &Place) -> Result<Table> {
     place.plug("probe")?;
-    let disk = disk(place).await?;
+    let disk = disk(place)?;
     let host = Host::start(place, "").await?;
     host.wait_for("probe", "generate hello").await?;
     drive(&host.address, CONNECTIONS, WARM_UP, TURN).await?;

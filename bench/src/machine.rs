@@ -6,8 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Executor};
+use rusqlite::Connection;
 
 use crate::place::Place;
 use crate::stats::{Samples, ms};
@@ -70,7 +69,7 @@ pub(crate) async fn measure(place: &Place) -> Result<Table> {
     table.row(["processor".into(), format!("{model}, {cores} cores")]);
     table.row(["kernel".into(), said_by("uname", "-sr")?]);
     table.row(["compiler".into(), said_by("rustc", "--version")?]);
-    for (name, value) in disk(place).await? {
+    for (name, value) in disk(place)? {
         table.row([name, value]);
     }
     Ok(table)
@@ -82,14 +81,14 @@ fn said_by(program: &str, argument: &str) -> Result<String> {
 }
 
 /// What the disk under the data folder does in the best case.
-pub(crate) async fn disk(place: &Place) -> Result<Vec<(String, String)>> {
+pub(crate) fn disk(place: &Place) -> Result<Vec<(String, String)>> {
     let synced = synced_appends(place)?;
     let mut rows = vec![(
         "append of 4 KiB and fdatasync, one after the other".to_owned(),
         format!("{:.0}/s, p99 {}", rate(&synced), ms(synced.p99())),
     )];
     for batch in [1, 64] {
-        let commits = batch_commits(place, batch).await?;
+        let commits = batch_commits(place, batch)?;
         rows.push((
             format!("SQLite commit (WAL, synced) of {batch} rows of 500 bytes"),
             format!(
@@ -122,36 +121,28 @@ fn synced_appends(place: &Place) -> Result<Samples> {
     Ok(samples)
 }
 
-async fn batch_commits(place: &Place, batch: usize) -> Result<Samples> {
+fn batch_commits(place: &Place, batch: usize) -> Result<Samples> {
     let path = place.path(&format!("commits-{batch}.db"));
-    let mut db = SqliteConnectOptions::new()
-        .filename(&path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .connect()
-        .await?;
-    db.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, data BLOB NOT NULL)")
-        .await?;
+    let mut db = Connection::open(&path)?;
+    db.pragma_update(None, "journal_mode", "wal")?;
+    db.pragma_update(None, "synchronous", "full")?;
+    db.execute_batch("CREATE TABLE rows (id INTEGER PRIMARY KEY, data BLOB NOT NULL)")?;
     let mut samples = Samples::default();
     let begun = Instant::now();
     while begun.elapsed() < TIME {
         let started = Instant::now();
-        commit(&mut db, batch).await?;
+        commit(&mut db, batch)?;
         samples.push(started.elapsed());
     }
-    db.close().await?;
     Ok(samples)
 }
 
-async fn commit(db: &mut SqliteConnection, batch: usize) -> Result<()> {
-    db.execute("BEGIN IMMEDIATE").await?;
+fn commit(db: &mut Connection, batch: usize) -> Result<()> {
+    let transaction = db.transaction()?;
     for _ in 0..batch {
-        sqlx::query("INSERT INTO rows (data) VALUES ($1)")
-            .bind(&[7u8; 500][..])
-            .execute(&mut *db)
-            .await?;
+        transaction
+            .prepare_cached("INSERT INTO rows (data) VALUES (?1)")?
+            .execute([&[7u8; 500][..]])?;
     }
-    db.execute("COMMIT").await?;
-    Ok(())
+    Ok(transaction.commit()?)
 }

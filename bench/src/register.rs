@@ -100,7 +100,7 @@ async fn register(place: &Place) -> Result<()> {
         exports: inspection.exports,
         overrides: Overrides::default(),
     };
-    let store = Store::open(&place.data(), 1).await?;
+    let store = Store::open(&place.data(), 1)?;
     stream::iter(0..AGENTS)
         .map(|number| {
             store.add_version(NewVersion {

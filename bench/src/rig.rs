@@ -87,7 +87,7 @@ impl Rig {
             Arc::clone(agent),
             Arc::clone(&self.host.store),
             feed,
-            Journal::live(),
+            Journal::live(None),
             now_ms().unsigned_abs() * 1_000_000,
         );
         let services = Arc::clone(&self.host.services);

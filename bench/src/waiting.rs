@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use sqlx::ConnectOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::client::Client;
 use crate::host::Host;
@@ -38,13 +37,13 @@ pub(crate) async fn measure(place: &Place) -> Result<Table> {
     let host = Host::start(place, &settings).await?;
     host.wait_for("probe", "generate hello").await?;
     let before = memory_of(host.pid()?)?;
-    let mut db = reader(place).await?;
+    let db = reader(place)?;
 
     let begun = Instant::now();
     send_all(&host).await?;
     let sent = begun.elapsed();
     wait_for(
-        &mut db,
+        &db,
         "SELECT count(*) FROM journal WHERE kind = 'llm.generate' AND status = 'begun'",
         TURNS,
     )
@@ -53,7 +52,7 @@ pub(crate) async fn measure(place: &Place) -> Result<Table> {
     ensure!(all_wait < DELAY, "the first ended before the last began");
     let during = memory_of(host.pid()?)?;
     wait_for(
-        &mut db,
+        &db,
         "SELECT count(*) FROM turns WHERE status = 'completed'",
         TURNS + 1,
     )
@@ -120,16 +119,18 @@ async fn send_all(host: &Host) -> Result<()> {
 }
 
 /// A connection that reads the host's database beside it.
-async fn reader(place: &Place) -> Result<SqliteConnection> {
+fn reader(place: &Place) -> Result<Connection> {
     let path = place.data().join("anchorhold.db");
-    let options = SqliteConnectOptions::new().filename(path).read_only(true);
-    Ok(options.connect().await?)
+    Ok(Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY,
+    )?)
 }
 
-async fn wait_for(db: &mut SqliteConnection, query: &'static str, count: usize) -> Result<()> {
+async fn wait_for(db: &Connection, query: &'static str, count: usize) -> Result<()> {
     let begun = Instant::now();
     loop {
-        let (found,): (i64,) = sqlx::query_as(query).fetch_one(&mut *db).await?;
+        let found: i64 = db.query_row(query, (), |row| row.get(0))?;
         if found >= count as i64 {
             return Ok(());
         }

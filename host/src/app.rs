@@ -59,7 +59,10 @@ impl Host {
     /// If something in the configuration or on disk makes that impossible; the
     /// message says what to change.
     pub async fn start(config: Config) -> Result<Arc<Self>> {
-        let store = Arc::new(Store::open(&config.storage.data_dir, config.storage.readers).await?);
+        let store = Arc::new(Store::open(
+            &config.storage.data_dir,
+            config.storage.readers,
+        )?);
         let engine = Engine::new(&config.limits, &config.turns)?;
         let compiled = config.registry.max_compiled_bytes;
         let components = Arc::new(Components::new(engine.clone(), store.data_dir(), compiled)?);
@@ -69,15 +72,11 @@ impl Host {
             config.registry.clone(),
             config.limits.clone(),
         ));
-        let hooks = RuntimeHooks {
+        let hooks = Arc::new(RuntimeHooks {
             agents: Arc::clone(&agents),
             components,
-        };
-        let registry = Arc::new(Registry::new(
-            Arc::clone(&store),
-            config.registry.clone(),
-            Arc::new(hooks),
-        )?);
+        });
+        let registry = Registry::new(Arc::clone(&store), config.registry.clone(), hooks)?;
         let services = Arc::new(services(&config, &store)?);
         let feeds = Arc::new(Feeds::default());
         let guests = GuestThreads::start(config.turns.threads)?;
@@ -101,7 +100,7 @@ impl Host {
         let host = Arc::new(Self {
             config,
             store,
-            registry,
+            registry: Arc::new(registry),
             agents,
             inbox,
             feeds,

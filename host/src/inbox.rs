@@ -7,9 +7,10 @@ use anyhow::Result;
 use rand::Rng;
 use uuid::Uuid;
 
+use crate::clock::now_ms;
 use crate::codec;
 use crate::runtime::Input;
-use crate::store::{Accepted, Durability, Idempotency, NewMessage, NewTurn, Store, TurnKind};
+use crate::store::{Accepted, Durability, Idempotency, NewMessage, NewTurn, Store};
 use crate::turn::{Feed, Feeds, Identity, Job, Scheduler, Seat};
 
 /// Something that came in.
@@ -106,6 +107,8 @@ impl Inbox {
             seed: turn.seed,
             position: None,
             input: inbound.input,
+            token: turn.token.clone(),
+            created_at: turn.created_at,
             feed: Arc::clone(&feed),
         };
         let scheduler = Arc::clone(&self.scheduler);
@@ -135,23 +138,19 @@ impl Inbox {
 fn new_turn(id: &str, inbound: &Inbound) -> Result<NewTurn> {
     let mut seed = [0; 32];
     rand::rng().fill_bytes(&mut seed);
-    let (kind, message) = match &inbound.input {
-        Input::Chat(message) => (
-            TurnKind::Chat,
-            Some(NewMessage {
-                id: message.id.clone(),
-                conversation: message.conversation.clone(),
-                author_name: message.author.name.clone(),
-                text: message.text.clone(),
-            }),
-        ),
-        Input::Event(_) => (TurnKind::Event, None),
-        Input::Web(_) => (TurnKind::Web, None),
+    let message = match &inbound.input {
+        Input::Chat(message) => Some(NewMessage {
+            id: message.id.clone(),
+            conversation: message.conversation.clone(),
+            author_name: message.author.name.clone(),
+            text: message.text.clone(),
+        }),
+        Input::Event(_) | Input::Web(_) => None,
     };
     Ok(NewTurn {
         tenant: inbound.tenant.clone(),
         id: id.to_owned(),
-        kind,
+        kind: inbound.input.kind(),
         agent: inbound.agent.clone(),
         channel: inbound.channel.clone(),
         user: inbound.user.clone(),
@@ -160,5 +159,6 @@ fn new_turn(id: &str, inbound: &Inbound) -> Result<NewTurn> {
         input: codec::encode(&inbound.input)?,
         message,
         idempotency: inbound.idempotency.clone(),
+        created_at: now_ms(),
     })
 }

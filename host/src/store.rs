@@ -11,6 +11,7 @@ mod events;
 mod journal;
 mod lock;
 mod plugin_files;
+mod sql;
 mod state;
 mod tokens;
 mod turns;
@@ -18,40 +19,36 @@ mod usage;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sqlx::SqlitePool;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
+use rusqlite::Connection;
+use rusqlite::types::Value;
 
 pub use agents::{AgentRow, AgentVersion, NewVersion, Origin, Overrides, VersionRow, VersionSpec};
 pub use components::ComponentRow;
-pub use conversations::StoredMessage;
+pub use conversations::{FIRST_POSITION, StoredMessage};
 pub use events::{Delivery, NewEvent, StoredEvent};
-pub use journal::{JournalEntry, JournalStatus, LogLine};
+pub use journal::{Begin, JournalEntry, JournalPart, JournalStatus, LogLine};
 pub use plugin_files::PluginFile;
 pub use state::{StateChange, StateScope, StateValue};
 pub use tokens::{Scope, TokenRow};
 pub use turns::{
     Accepted, FinishedTurn, Idempotency, NewMessage, NewTurn, TurnFilter, TurnKind, TurnRow,
-    TurnStatus,
+    TurnStatus, TurnSummary,
 };
 pub use usage::{UsageGroup, UsageRow};
 pub use writer::Durability;
 
 use lock::FolderLock;
+use sql::{FromRow, Readers, Sql};
 use writer::Writer;
 
 /// The tenant of everything until tokens and installs name others.
 pub const DEFAULT_TENANT: &str = "default";
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../migrations");
-
 /// Everything that is kept. Cheap to share behind an `Arc`.
 pub struct Store {
-    reader: SqlitePool,
+    readers: Readers,
     writer: Writer,
     data_dir: PathBuf,
     _lock: FolderLock,
@@ -64,7 +61,7 @@ impl Store {
     ///
     /// If the folder cannot be written, another host holds it, or the database
     /// was written by a newer version.
-    pub async fn open(data_dir: &Path, readers: u32) -> Result<Self> {
+    pub fn open(data_dir: &Path, readers: u32) -> Result<Self> {
         std::fs::create_dir_all(data_dir).with_context(|| {
             format!(
                 "cannot create the data folder {}; set [storage] data_dir to one that can be written",
@@ -72,17 +69,12 @@ impl Store {
             )
         })?;
         let lock = FolderLock::take(data_dir)?;
-        let options = connect_options(&data_dir.join("anchorhold.db"));
-        migrate(&options).await?;
-        let writer = Writer::start(&options).await?;
-        let reader = SqlitePoolOptions::new()
-            .min_connections(1)
-            .max_connections(readers.max(1))
-            .connect_with(options.read_only(true).create_if_missing(false))
-            .await
-            .context("cannot open the database for reading")?;
+        let path = data_dir.join("anchorhold.db");
+        let mut db = sql::open(&path)?;
+        sql::migrate(&mut db)?;
+        let writer = Writer::start(db, &path)?;
         Ok(Self {
-            reader,
+            readers: Readers::open(&path, readers)?,
             writer,
             data_dir: data_dir.to_owned(),
             _lock: lock,
@@ -101,7 +93,7 @@ impl Store {
     async fn write<R, F>(&self, durability: Durability, operation: F) -> Result<R>
     where
         R: Send + 'static,
-        F: AsyncFnMut(&mut SqliteConnection) -> Result<R> + Send + 'static,
+        F: FnMut(&Connection) -> Result<R> + Send + 'static,
     {
         self.writer.write(durability, operation, |_| ()).await
     }
@@ -116,10 +108,34 @@ impl Store {
     ) -> Result<R>
     where
         R: Send + 'static,
-        F: AsyncFnMut(&mut SqliteConnection) -> Result<R> + Send + 'static,
+        F: FnMut(&Connection) -> Result<R> + Send + 'static,
         C: FnOnce(&R) + Send + 'static,
     {
         self.writer.write(durability, operation, committed).await
+    }
+
+    /// The first row of a statement that reads.
+    async fn one<T: FromRow + Send + 'static>(
+        &self,
+        sql: impl Into<Sql>,
+        values: Vec<rusqlite::Result<Value>>,
+    ) -> Result<Option<T>> {
+        let sql = sql.into();
+        self.readers
+            .read(move |db| sql::one(db, &sql, sql::bound(values)?))
+            .await
+    }
+
+    /// All rows of a statement that reads.
+    async fn all<T: FromRow + Send + 'static>(
+        &self,
+        sql: impl Into<Sql>,
+        values: Vec<rusqlite::Result<Value>>,
+    ) -> Result<Vec<T>> {
+        let sql = sql.into();
+        self.readers
+            .read(move |db| sql::all(db, &sql, sql::bound(values)?))
+            .await
     }
 
     /// Waits until everything that can be read is synced. Whoever tells
@@ -135,12 +151,10 @@ impl Store {
 
     /// Whether the database answers and takes writes.
     pub async fn check(&self) -> Result<()> {
-        self.write(Durability::Written, async |db| {
+        self.write(Durability::Written, |db: &Connection| {
             // A real write, so that a full disk is noticed.
-            sqlx::query("UPDATE tenants SET created_at = created_at WHERE id = $1")
-                .bind(DEFAULT_TENANT)
-                .execute(&mut *db)
-                .await?;
+            let sql = "UPDATE tenants SET created_at = created_at WHERE id = ?1";
+            sql::execute(db, sql, [DEFAULT_TENANT])?;
             Ok(())
         })
         .await
@@ -149,33 +163,6 @@ impl Store {
     /// Waits for what is being written and closes the database.
     pub async fn close(&self) {
         self.writer.close().await;
-        self.reader.close().await;
+        self.readers.close();
     }
-}
-
-fn connect_options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        // The writer itself syncs what must be synced.
-        .synchronous(SqliteSynchronous::Normal)
-        .busy_timeout(Duration::from_secs(10))
-        .pragma("temp_store", "memory")
-        .pragma("cache_size", "-32000")
-        .statement_cache_capacity(200)
-}
-
-async fn migrate(options: &SqliteConnectOptions) -> Result<()> {
-    let pool = SqlitePoolOptions::new()
-        .max_connections(1)
-        .connect_with(options.clone())
-        .await
-        .context("cannot open the database; the data folder must be writable")?;
-    MIGRATIONS
-        .run(&pool)
-        .await
-        .context("cannot migrate the database; was it written by a newer anchorhold?")?;
-    pool.close().await;
-    Ok(())
 }

@@ -34,18 +34,9 @@ fn only_the_runtime_and_capabilities_know_wasmtime() {
 fn sql_is_in_the_store_and_in_the_database_capability_only() {
     let found = strangers(
         &["store", "capability/database"],
-        &["sqlx::", "rusqlite::", "use sqlx", "use rusqlite"],
+        &["rusqlite::", "use rusqlite"],
     );
     none(&found, "SQL is for store/ and capability/database only");
-    let both = host_sources()
-        .iter()
-        .filter(|source| source.is_in(&["store"]))
-        .flat_map(|source| source.lines_with(&["rusqlite"]))
-        .collect::<Vec<_>>();
-    none(
-        &both,
-        "the store speaks sqlx; rusqlite is for agents' databases",
-    );
 }
 
 #[test]

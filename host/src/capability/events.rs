@@ -73,8 +73,8 @@ impl events::Host for Events<'_> {
             .perform_stored(
                 call,
                 |recorder: Recorder<String, types::Error>| async move {
-                    let entries = recorder.entries(&Ok(id.clone()))?;
-                    store.publish_with_journal(event, turn, entries).await?;
+                    let part = recorder.part(&Ok(id.clone()))?;
+                    store.publish_with_journal(event, turn, part).await?;
                     Ok(Ok(id))
                 },
             )

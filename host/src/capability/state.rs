@@ -87,9 +87,9 @@ impl<'a> State<'a> {
         let turn = self.window.identity().turn.clone();
         self.window
             .perform_stored(call, |recorder: Recorder<bool, types::Error>| async move {
-                let entries = move |changed: bool| recorder.entries(&Ok(changed));
+                let part = move |changed: bool| recorder.part(&Ok(changed));
                 store
-                    .change_state(scope, key, change, turn, entries)
+                    .change_state(scope, key, change, turn, part)
                     .await
                     .map(Ok)
             })

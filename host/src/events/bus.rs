@@ -173,7 +173,7 @@ impl Dispatcher {
         let turn = feed.turn.clone();
         let row = self
             .store
-            .turn(&delivery.tenant_id, &turn)
+            .turn_summary(&delivery.tenant_id, &turn)
             .await?
             .context("the turn of a delivery is gone")?;
         if row.status == TurnStatus::Completed {

@@ -99,7 +99,7 @@ impl Place {
     }
 
     async fn open(folder: TempDir) -> Self {
-        let store = Arc::new(Store::open(&folder.path().join("data"), 2).await.unwrap());
+        let store = Arc::new(Store::open(&folder.path().join("data"), 2).unwrap());
         let hooks = Arc::new(CountingHooks::default());
         let config = config::Registry {
             plugins_dir: folder.path().join("plugins"),

@@ -18,7 +18,7 @@ use crate::capability::database::{Databases, Owner};
 use crate::capability::llm::Generations;
 use crate::llm::Gateway;
 use crate::net::Outbound;
-use crate::store;
+use crate::store::{self, TurnKind};
 use crate::turn::{Closed, Window};
 
 /// What capabilities act on; shared by all turns.
@@ -73,6 +73,17 @@ pub enum Input {
     Chat(types::Message),
     Event(events::Event),
     Web(web::Request),
+}
+
+impl Input {
+    /// What kind of turn it makes.
+    pub fn kind(&self) -> TurnKind {
+        match self {
+            Self::Chat(_) => TurnKind::Chat,
+            Self::Event(_) => TurnKind::Event,
+            Self::Web(_) => TurnKind::Web,
+        }
+    }
 }
 
 /// What came of it.

@@ -1,10 +1,10 @@
 //! Agents, their versions and labels.
 
 use anyhow::{Context, Result};
+use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
-use sqlx::FromRow;
-use sqlx::sqlite::SqliteConnection;
 
+use super::sql::{self, columns, values};
 use super::{Durability, Store, plugin_files};
 use crate::clock::now_ms;
 use crate::config::LimitsPatch;
@@ -28,7 +28,7 @@ pub struct Overrides {
 }
 
 /// An agent as listed.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub struct AgentRow {
     pub name: String,
     pub description: String,
@@ -57,7 +57,7 @@ pub struct AgentVersion {
 }
 
 /// A version as listed.
-#[derive(Debug, Clone, PartialEq, FromRow, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct VersionRow {
     pub version: i64,
     pub digest: String,
@@ -101,11 +101,14 @@ const AGENT_COLUMNS: &str = "a.name, a.description, a.status, coalesce(p.error, 
     LEFT JOIN agent_labels l ON l.tenant_id = a.tenant_id AND l.agent = a.name AND l.label = 'production'
     LEFT JOIN agent_versions v ON v.tenant_id = a.tenant_id AND v.agent = a.name AND v.version = l.version";
 
+columns!(AgentRow: name, description, status, reason, source, overrides, version, digest, updated_at);
+columns!(VersionRow: version, digest, created_at);
+
 impl Store {
     /// Adds a version and points `production` at it. A version equal to the
     /// current one is not added again. Answers the version number.
     pub async fn add_version(&self, new: NewVersion) -> Result<i64> {
-        let operation = async move |db: &mut SqliteConnection| add_version(db, &new).await;
+        let operation = move |db: &Connection| add_version(db, &new);
         self.write(Durability::Synced, operation).await
     }
 
@@ -120,14 +123,14 @@ impl Store {
         version: i64,
     ) -> Result<bool> {
         let (tenant, agent, label) = (tenant.to_owned(), agent.to_owned(), label.to_owned());
-        self.write(Durability::Synced, async move |db| {
-            let Some(spec) = version_spec(db, &tenant, &agent, version).await? else {
+        self.write(Durability::Synced, move |db: &Connection| {
+            let Some(spec) = version_spec(db, &tenant, &agent, version)? else {
                 return Ok(false);
             };
-            put_label(db, &tenant, &agent, &label, version).await?;
+            put_label(db, &tenant, &agent, &label, version)?;
             if label == PRODUCTION {
-                adopt(db, &tenant, &agent, &spec).await?;
-                subscribe(db, &tenant, &agent, &spec).await?;
+                adopt(db, &tenant, &agent, &spec)?;
+                subscribe(db, &tenant, &agent, &spec)?;
             }
             Ok(true)
         })
@@ -136,13 +139,7 @@ impl Store {
 
     /// The labels of an agent.
     pub async fn labels(&self, tenant: &str, agent: &str) -> Result<Vec<(String, i64)>> {
-        let rows = sqlx::query_as(
-            "SELECT label, version FROM agent_labels WHERE tenant_id = $1 AND agent = $2 ORDER BY label",
-        )
-        .bind(tenant)
-        .bind(agent)
-        .fetch_all(&self.reader)
-        .await?;
+        let rows = self.all("SELECT label, version FROM agent_labels WHERE tenant_id = ?1 AND agent = ?2 ORDER BY label", values![tenant, agent]).await?;
         Ok(rows)
     }
 
@@ -165,16 +162,13 @@ impl Store {
         before: i64,
         limit: u32,
     ) -> Result<Vec<VersionRow>> {
-        let rows = sqlx::query_as(
-            "SELECT version, digest, created_at FROM agent_versions
-             WHERE tenant_id = $1 AND agent = $2 AND version < $3 ORDER BY version DESC LIMIT $4",
-        )
-        .bind(tenant)
-        .bind(agent)
-        .bind(before)
-        .bind(i64::from(limit))
-        .fetch_all(&self.reader)
-        .await?;
+        let rows = self
+            .all(
+                "SELECT version, digest, created_at FROM agent_versions
+             WHERE tenant_id = ?1 AND agent = ?2 AND version < ?3 ORDER BY version DESC LIMIT ?4",
+                values![tenant, agent, before, i64::from(limit)],
+            )
+            .await?;
         Ok(rows)
     }
 
@@ -186,34 +180,28 @@ impl Store {
         overrides: Overrides,
     ) -> Result<()> {
         let (tenant, name) = (tenant.to_owned(), name.to_owned());
-        self.write(Durability::Synced, async move |db| {
-            put_overrides(db, &tenant, &name, &overrides).await
+        self.write(Durability::Synced, move |db: &Connection| {
+            put_overrides(db, &tenant, &name, &overrides)
         })
         .await
     }
 
     /// One agent.
     pub async fn agent(&self, tenant: &str, name: &str) -> Result<Option<AgentRow>> {
-        let row = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-            "SELECT {AGENT_COLUMNS} WHERE a.tenant_id = $1 AND a.name = $2"
-        )))
-        .bind(tenant)
-        .bind(name)
-        .fetch_optional(&self.reader)
-        .await?;
+        let row = self
+            .one(
+                format!("SELECT {AGENT_COLUMNS} WHERE a.tenant_id = ?1 AND a.name = ?2"),
+                values![tenant, name],
+            )
+            .await?;
         Ok(row)
     }
 
     /// Agents after `after`, by name.
     pub async fn agents(&self, tenant: &str, after: &str, limit: u32) -> Result<Vec<AgentRow>> {
-        let rows = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-            "SELECT {AGENT_COLUMNS} WHERE a.tenant_id = $1 AND a.name > $2 ORDER BY a.name LIMIT $3"
-        )))
-        .bind(tenant)
-        .bind(after)
-        .bind(i64::from(limit))
-        .fetch_all(&self.reader)
-        .await?;
+        let rows = self.all(format!(
+            "SELECT {AGENT_COLUMNS} WHERE a.tenant_id = ?1 AND a.name > ?2 ORDER BY a.name LIMIT ?3"
+        ), values![tenant, after, i64::from(limit)]).await?;
         Ok(rows)
     }
 
@@ -224,17 +212,10 @@ impl Store {
         agent: &str,
         version: Option<i64>,
     ) -> Result<Option<AgentVersion>> {
-        let row: Option<(i64, String, String, String)> = sqlx::query_as(
-            "SELECT v.version, v.digest, v.spec, a.overrides FROM agents a
+        let row: Option<(i64, String, String, String)> = self.one("SELECT v.version, v.digest, v.spec, a.overrides FROM agents a
              JOIN agent_labels l ON l.tenant_id = a.tenant_id AND l.agent = a.name AND l.label = 'production'
-             JOIN agent_versions v ON v.tenant_id = a.tenant_id AND v.agent = a.name AND v.version = coalesce($3, l.version)
-             WHERE a.tenant_id = $1 AND a.name = $2 AND (a.status = 'enabled' OR $3 IS NOT NULL)",
-        )
-        .bind(tenant)
-        .bind(agent)
-        .bind(version)
-        .fetch_optional(&self.reader)
-        .await?;
+             JOIN agent_versions v ON v.tenant_id = a.tenant_id AND v.agent = a.name AND v.version = coalesce(?3, l.version)
+             WHERE a.tenant_id = ?1 AND a.name = ?2 AND (a.status = 'enabled' OR ?3 IS NOT NULL)", values![tenant, agent, version]).await?;
         row.map(|(version, digest, spec, overrides)| {
             let unreadable = || format!("version {version} of agent {agent} cannot be read");
             let now: Overrides = serde_json::from_str(&overrides).with_context(unreadable)?;
@@ -252,218 +233,149 @@ impl Store {
     /// Removes an agent; its versions stay while turns may refer to them. Answers whether there was one.
     pub async fn remove_agent(&self, tenant: &str, name: &str) -> Result<bool> {
         let (tenant, name) = (tenant.to_owned(), name.to_owned());
-        self.write(Durability::Synced, async move |db| {
-            sqlx::query("DELETE FROM subscriptions WHERE tenant_id = $1 AND agent = $2")
-                .bind(&tenant)
-                .bind(&name)
-                .execute(&mut *db)
-                .await?;
-            sqlx::query("DELETE FROM agent_labels WHERE tenant_id = $1 AND agent = $2")
-                .bind(&tenant)
-                .bind(&name)
-                .execute(&mut *db)
-                .await?;
-            let removed = sqlx::query("DELETE FROM agents WHERE tenant_id = $1 AND name = $2")
-                .bind(&tenant)
-                .bind(&name)
-                .execute(&mut *db)
-                .await?;
-            Ok(removed.rows_affected() == 1)
+        self.write(Durability::Synced, move |db: &Connection| {
+            sql::execute(
+                db,
+                "DELETE FROM subscriptions WHERE tenant_id = ?1 AND agent = ?2",
+                params![&tenant, &name],
+            )?;
+            sql::execute(
+                db,
+                "DELETE FROM agent_labels WHERE tenant_id = ?1 AND agent = ?2",
+                params![&tenant, &name],
+            )?;
+            let removed = sql::execute(
+                db,
+                "DELETE FROM agents WHERE tenant_id = ?1 AND name = ?2",
+                params![&tenant, &name],
+            )?;
+            Ok(removed == 1)
         })
         .await
     }
 }
 
-async fn add_version(db: &mut SqliteConnection, new: &NewVersion) -> Result<i64> {
-    put_agent(db, new).await?;
+fn add_version(db: &Connection, new: &NewVersion) -> Result<i64> {
+    put_agent(db, new)?;
     let spec = serde_json::to_string(&new.spec)?;
-    let version = match equal_version(db, new, &spec).await? {
+    let version = match equal_version(db, new, &spec)? {
         Some(version) => version,
-        None => insert_version(db, new, &spec).await?,
+        None => insert_version(db, new, &spec)?,
     };
-    put_label(db, &new.tenant, &new.agent, PRODUCTION, version).await?;
-    subscribe(db, &new.tenant, &new.agent, &new.spec).await?;
+    put_label(db, &new.tenant, &new.agent, PRODUCTION, version)?;
+    subscribe(db, &new.tenant, &new.agent, &new.spec)?;
     Ok(version)
 }
 
 /// The current version, if it is the same as the one to be added.
-async fn equal_version(
-    db: &mut SqliteConnection,
-    new: &NewVersion,
-    spec: &str,
-) -> Result<Option<i64>> {
-    let row: Option<(i64,)> = sqlx::query_as(
-        "SELECT v.version FROM agent_versions v
+fn equal_version(db: &Connection, new: &NewVersion, spec: &str) -> Result<Option<i64>> {
+    let row: Option<(i64,)> = sql::one(db, "SELECT v.version FROM agent_versions v
          JOIN agent_labels l ON l.tenant_id = v.tenant_id AND l.agent = v.agent AND l.version = v.version
-         WHERE v.tenant_id = $1 AND v.agent = $2 AND l.label = 'production' AND v.digest = $3 AND v.spec = $4",
-    )
-    .bind(&new.tenant)
-    .bind(&new.agent)
-    .bind(&new.digest)
-    .bind(spec)
-    .fetch_optional(&mut *db)
-    .await?;
+         WHERE v.tenant_id = ?1 AND v.agent = ?2 AND l.label = 'production' AND v.digest = ?3 AND v.spec = ?4", params![&new.tenant, &new.agent, &new.digest, spec])?;
     Ok(row.map(|(version,)| version))
 }
 
-async fn insert_version(db: &mut SqliteConnection, new: &NewVersion, spec: &str) -> Result<i64> {
-    let (version,): (i64,) = sqlx::query_as(
-        "INSERT INTO agent_versions (tenant_id, agent, version, digest, spec, created_at)
-         SELECT $1, $2, coalesce(max(version), 0) + 1, $3, $4, $5 FROM agent_versions WHERE tenant_id = $1 AND agent = $2
-         RETURNING version",
-    )
-    .bind(&new.tenant)
-    .bind(&new.agent)
-    .bind(&new.digest)
-    .bind(spec)
-    .bind(now_ms())
-    .fetch_one(&mut *db)
-    .await?;
+fn insert_version(db: &Connection, new: &NewVersion, spec: &str) -> Result<i64> {
+    let (version,): (i64,) = sql::only(db, "INSERT INTO agent_versions (tenant_id, agent, version, digest, spec, created_at)
+         SELECT ?1, ?2, coalesce(max(version), 0) + 1, ?3, ?4, ?5 FROM agent_versions WHERE tenant_id = ?1 AND agent = ?2
+         RETURNING version", params![&new.tenant, &new.agent, &new.digest, spec, now_ms()])?;
     Ok(version)
 }
 
 /// Adds or changes the agent of a new version.
-async fn put_agent(db: &mut SqliteConnection, new: &NewVersion) -> Result<()> {
+fn put_agent(db: &Connection, new: &NewVersion) -> Result<()> {
     let source = match new.origin {
         Origin::Folder => {
-            plugin_files::clear_error(db, &new.tenant, &new.agent).await?;
+            plugin_files::clear_error(db, &new.tenant, &new.agent)?;
             "folder"
         }
         Origin::Api => "api",
         Origin::Settings => {
-            return put_overrides(db, &new.tenant, &new.agent, &new.spec.overrides).await;
+            return put_overrides(db, &new.tenant, &new.agent, &new.spec.overrides);
         }
     };
-    sqlx::query(
-        "INSERT INTO agents (tenant_id, name, description, status, source, overrides, created_at, updated_at)
-         VALUES ($1, $2, $3, 'enabled', $4, $5, $6, $6)
+    sql::execute(db, "INSERT INTO agents (tenant_id, name, description, status, source, overrides, created_at, updated_at)
+         VALUES (?1, ?2, ?3, 'enabled', ?4, ?5, ?6, ?6)
          ON CONFLICT (tenant_id, name) DO UPDATE SET
              description = excluded.description, status = 'enabled', reason = NULL,
-             source = excluded.source, overrides = excluded.overrides, updated_at = excluded.updated_at",
-    )
-    .bind(&new.tenant)
-    .bind(&new.agent)
-    .bind(&new.spec.manifest.description)
-    .bind(source)
-    .bind(serde_json::to_string(&new.spec.overrides)?)
-    .bind(now_ms())
-    .execute(&mut *db)
-    .await?;
+             source = excluded.source, overrides = excluded.overrides, updated_at = excluded.updated_at", params![&new.tenant, &new.agent, &new.spec.manifest.description, source, serde_json::to_string(&new.spec.overrides)?, now_ms()])?;
     Ok(())
 }
 
-async fn put_overrides(
-    db: &mut SqliteConnection,
-    tenant: &str,
-    name: &str,
-    overrides: &Overrides,
-) -> Result<()> {
-    sqlx::query(
-        "UPDATE agents SET overrides = $3, updated_at = $4 WHERE tenant_id = $1 AND name = $2",
-    )
-    .bind(tenant)
-    .bind(name)
-    .bind(serde_json::to_string(overrides)?)
-    .bind(now_ms())
-    .execute(&mut *db)
-    .await?;
+fn put_overrides(db: &Connection, tenant: &str, name: &str, overrides: &Overrides) -> Result<()> {
+    sql::execute(
+        db,
+        "UPDATE agents SET overrides = ?3, updated_at = ?4 WHERE tenant_id = ?1 AND name = ?2",
+        params![tenant, name, serde_json::to_string(overrides)?, now_ms()],
+    )?;
     Ok(())
 }
 
 /// Makes description, configuration and limits of an agent those of a version;
 /// the grants stay as the operator has them now.
-async fn adopt(
-    db: &mut SqliteConnection,
-    tenant: &str,
-    agent: &str,
-    spec: &VersionSpec,
-) -> Result<()> {
-    let (current,): (String,) =
-        sqlx::query_as("SELECT overrides FROM agents WHERE tenant_id = $1 AND name = $2")
-            .bind(tenant)
-            .bind(agent)
-            .fetch_one(&mut *db)
-            .await?;
+fn adopt(db: &Connection, tenant: &str, agent: &str, spec: &VersionSpec) -> Result<()> {
+    let (current,): (String,) = sql::only(
+        db,
+        "SELECT overrides FROM agents WHERE tenant_id = ?1 AND name = ?2",
+        params![tenant, agent],
+    )?;
     let current: Overrides = serde_json::from_str(&current)?;
     let overrides = Overrides {
         grants: current.grants,
         ..spec.overrides.clone()
     };
-    put_overrides(db, tenant, agent, &overrides).await?;
-    sqlx::query("UPDATE agents SET description = $3 WHERE tenant_id = $1 AND name = $2")
-        .bind(tenant)
-        .bind(agent)
-        .bind(&spec.manifest.description)
-        .execute(&mut *db)
-        .await?;
+    put_overrides(db, tenant, agent, &overrides)?;
+    sql::execute(
+        db,
+        "UPDATE agents SET description = ?3 WHERE tenant_id = ?1 AND name = ?2",
+        params![tenant, agent, &spec.manifest.description],
+    )?;
     Ok(())
 }
 
-async fn put_label(
-    db: &mut SqliteConnection,
-    tenant: &str,
-    agent: &str,
-    label: &str,
-    version: i64,
-) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO agent_labels (tenant_id, agent, label, version) VALUES ($1, $2, $3, $4)
+fn put_label(db: &Connection, tenant: &str, agent: &str, label: &str, version: i64) -> Result<()> {
+    sql::execute(
+        db,
+        "INSERT INTO agent_labels (tenant_id, agent, label, version) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (tenant_id, agent, label) DO UPDATE SET version = excluded.version",
-    )
-    .bind(tenant)
-    .bind(agent)
-    .bind(label)
-    .bind(version)
-    .execute(&mut *db)
-    .await?;
+        params![tenant, agent, label, version],
+    )?;
     Ok(())
 }
 
-async fn version_spec(
-    db: &mut SqliteConnection,
+fn version_spec(
+    db: &Connection,
     tenant: &str,
     agent: &str,
     version: i64,
 ) -> Result<Option<VersionSpec>> {
-    let row: Option<(String,)> = sqlx::query_as(
+    let row: Option<(String,)> = sql::one(
+        db,
         "SELECT v.spec FROM agent_versions v
          JOIN agents a ON a.tenant_id = v.tenant_id AND a.name = v.agent
-         WHERE v.tenant_id = $1 AND v.agent = $2 AND v.version = $3",
-    )
-    .bind(tenant)
-    .bind(agent)
-    .bind(version)
-    .fetch_optional(&mut *db)
-    .await?;
+         WHERE v.tenant_id = ?1 AND v.agent = ?2 AND v.version = ?3",
+        params![tenant, agent, version],
+    )?;
     row.map(|(spec,)| Ok(serde_json::from_str(&spec)?))
         .transpose()
 }
 
 /// Makes the subscriptions those of the version that answers.
-async fn subscribe(
-    db: &mut SqliteConnection,
-    tenant: &str,
-    agent: &str,
-    spec: &VersionSpec,
-) -> Result<()> {
-    sqlx::query("DELETE FROM subscriptions WHERE tenant_id = $1 AND agent = $2")
-        .bind(tenant)
-        .bind(agent)
-        .execute(&mut *db)
-        .await?;
+fn subscribe(db: &Connection, tenant: &str, agent: &str, spec: &VersionSpec) -> Result<()> {
+    sql::execute(
+        db,
+        "DELETE FROM subscriptions WHERE tenant_id = ?1 AND agent = ?2",
+        params![tenant, agent],
+    )?;
     if !spec.exports.iter().any(|export| export == "subscriber") {
         return Ok(());
     }
     for pattern in &spec.manifest.triggers.topics {
-        sqlx::query(
-            "INSERT INTO subscriptions (tenant_id, agent, pattern, wildcard) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-        )
-        .bind(tenant)
-        .bind(agent)
-        .bind(pattern)
-        .bind(pattern.contains('*'))
-        .execute(&mut *db)
-        .await?;
+        sql::execute(
+            db,
+            "INSERT INTO subscriptions (tenant_id, agent, pattern, wildcard) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+            params![tenant, agent, pattern, pattern.contains('*')],
+        )?;
     }
     Ok(())
 }

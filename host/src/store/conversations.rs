@@ -4,14 +4,17 @@
 //! it, so that a conversation reads in order whenever answers arrive.
 
 use anyhow::Result;
-use sqlx::{FromRow, QueryBuilder, Sqlite};
+use rusqlite::{Connection, params};
 
 use super::Store;
-use super::turns::{NewMessage, NewTurn};
-use crate::clock::now_ms;
+use super::sql::{self, columns, values};
+use super::turns::{FinishedTurn, NewMessage, NewTurn};
+
+/// The position of the first message of a conversation.
+pub const FIRST_POSITION: i64 = 2;
 
 /// A message as stored.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub struct StoredMessage {
     pub id: String,
     pub position: i64,
@@ -23,6 +26,8 @@ pub struct StoredMessage {
     pub at: i64,
 }
 
+columns!(StoredMessage: id, position, role, author_id, author_name, text, turn, at);
+
 impl Store {
     /// The latest `limit` messages before `position`, oldest first.
     pub async fn history(
@@ -32,17 +37,14 @@ impl Store {
         position: i64,
         limit: u32,
     ) -> Result<Vec<StoredMessage>> {
-        let mut rows: Vec<StoredMessage> = sqlx::query_as(
-            "SELECT id, position, role, author_id, author_name, text, turn, at FROM messages
-             WHERE tenant_id = $1 AND conversation = $2 AND position < $3
-             ORDER BY position DESC LIMIT $4",
-        )
-        .bind(tenant)
-        .bind(conversation)
-        .bind(position)
-        .bind(i64::from(limit))
-        .fetch_all(&self.reader)
-        .await?;
+        let mut rows: Vec<StoredMessage> = self
+            .all(
+                "SELECT id, position, role, author_id, author_name, text, turn, at FROM messages
+             WHERE tenant_id = ?1 AND conversation = ?2 AND position < ?3
+             ORDER BY position DESC LIMIT ?4",
+                values![tenant, conversation, position, i64::from(limit)],
+            )
+            .await?;
         rows.reverse();
         Ok(rows)
     }
@@ -55,17 +57,14 @@ impl Store {
         after: i64,
         limit: u32,
     ) -> Result<Vec<StoredMessage>> {
-        let rows = sqlx::query_as(
-            "SELECT id, position, role, author_id, author_name, text, turn, at FROM messages
-             WHERE tenant_id = $1 AND conversation = $2 AND position > $3
-             ORDER BY position LIMIT $4",
-        )
-        .bind(tenant)
-        .bind(conversation)
-        .bind(after)
-        .bind(i64::from(limit))
-        .fetch_all(&self.reader)
-        .await?;
+        let rows = self
+            .all(
+                "SELECT id, position, role, author_id, author_name, text, turn, at FROM messages
+             WHERE tenant_id = ?1 AND conversation = ?2 AND position > ?3
+             ORDER BY position LIMIT ?4",
+                values![tenant, conversation, after, i64::from(limit)],
+            )
+            .await?;
         self.settle().await?;
         Ok(rows)
     }
@@ -77,77 +76,64 @@ impl Store {
         conversation: &str,
         token: &str,
     ) -> Result<Option<bool>> {
-        let found: Option<(bool,)> = sqlx::query_as(
-            "SELECT EXISTS (SELECT 1 FROM turns t
-                            WHERE t.tenant_id = $1 AND t.conversation = $2 AND t.token = $3)
-             FROM conversations WHERE tenant_id = $1 AND id = $2",
-        )
-        .bind(tenant)
-        .bind(conversation)
-        .bind(token)
-        .fetch_optional(&self.reader)
-        .await?;
+        let found: Option<(bool,)> = self
+            .one(
+                "SELECT EXISTS (SELECT 1 FROM turns t
+                            WHERE t.tenant_id = ?1 AND t.conversation = ?2 AND t.token = ?3)
+             FROM conversations WHERE tenant_id = ?1 AND id = ?2",
+                values![tenant, conversation, token],
+            )
+            .await?;
         Ok(found.map(|(spoke,)| spoke))
     }
 }
 
-/// Adds the message of a turn, at the next position of its conversation.
-pub(super) fn push_question(
-    query: &mut QueryBuilder<Sqlite>,
-    turn: &NewTurn,
-    message: &NewMessage,
-) {
-    let now = now_ms();
-    query.push(
+/// Adds the message of a turn; answers its position in its conversation.
+pub(super) fn add_question(db: &Connection, turn: &NewTurn, message: &NewMessage) -> Result<i64> {
+    let (position,): (i64,) = sql::only(
+        db,
         "INSERT INTO conversations (tenant_id, id, agent, channel, user_id, last_position, created_at, updated_at)
-         VALUES (",
-    );
-    let mut values = query.separated(", ");
-    values
-        .push_bind(&turn.tenant)
-        .push_bind(&message.conversation)
-        .push_bind(&turn.agent)
-        .push_bind(&turn.channel)
-        .push_bind(turn.user.as_deref().unwrap_or_default())
-        .push("2")
-        .push_bind(now)
-        .push_bind(now);
-    query.push(
-        ") ON CONFLICT (tenant_id, id) DO UPDATE SET
-             last_position = conversations.last_position + 2, agent = excluded.agent, updated_at = excluded.updated_at;
-         INSERT INTO messages (tenant_id, conversation, position, id, role, author_id, author_name, text, turn, at)
-         SELECT tenant_id, id, last_position, ",
-    );
-    let mut values = query.separated(", ");
-    values
-        .push_bind(&message.id)
-        .push("'user'")
-        .push_bind(&turn.user)
-        .push_bind(&message.author_name)
-        .push_bind(&message.text)
-        .push_bind(&turn.id)
-        .push_bind(now);
-    query
-        .push(" FROM conversations WHERE tenant_id = ")
-        .push_bind(&turn.tenant)
-        .push(" AND id = ")
-        .push_bind(&message.conversation)
-        .push(";\n");
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
+         ON CONFLICT (tenant_id, id) DO UPDATE SET
+             last_position = conversations.last_position + 2, agent = excluded.agent, updated_at = excluded.updated_at
+         RETURNING last_position",
+        params![
+            turn.tenant,
+            message.conversation,
+            turn.agent,
+            turn.channel,
+            turn.user.as_deref().unwrap_or_default(),
+            FIRST_POSITION,
+            turn.created_at,
+        ],
+    )?;
+    sql::execute(
+        db,
+        "INSERT INTO messages (tenant_id, conversation, position, id, role, author_id, author_name, text, turn, at)
+         VALUES (?1, ?2, ?3, ?4, 'user', ?5, ?6, ?7, ?8, ?9)",
+        params![
+            turn.tenant,
+            message.conversation,
+            position,
+            message.id,
+            turn.user,
+            message.author_name,
+            message.text,
+            turn.id,
+            turn.created_at,
+        ],
+    )?;
+    Ok(position)
 }
 
 /// Adds the answer of a turn, right after its question.
-pub(super) fn push_answer(query: &mut QueryBuilder<Sqlite>, tenant: &str, turn: &str, text: &str) {
-    query
-        .push(
-            "INSERT INTO messages (tenant_id, conversation, position, id, role, text, turn, at)
-             SELECT tenant_id, conversation, position + 1, id || '-answer', 'assistant', ",
-        )
-        .push_bind(text)
-        .push(", id, ")
-        .push_bind(now_ms())
-        .push(" FROM turns WHERE tenant_id = ")
-        .push_bind(tenant)
-        .push(" AND id = ")
-        .push_bind(turn)
-        .push(" AND position IS NOT NULL;\n");
+pub(super) fn add_answer(db: &Connection, finished: &FinishedTurn, text: &str) -> Result<()> {
+    sql::execute(
+        db,
+        "INSERT INTO messages (tenant_id, conversation, position, id, role, text, turn, at)
+         SELECT tenant_id, conversation, position + 1, id || '-answer', 'assistant', ?3, id, ?4
+         FROM turns WHERE tenant_id = ?1 AND id = ?2 AND position IS NOT NULL",
+        params![finished.tenant, finished.id, text, finished.finished_at],
+    )?;
+    Ok(())
 }

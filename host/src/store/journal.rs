@@ -1,16 +1,17 @@
 //! Journals: what crossed the window of a turn, entry by entry.
 
-use anyhow::Result;
-use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{FromRow, QueryBuilder, Sqlite};
+use std::sync::Arc;
 
+use anyhow::Result;
+use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
+
+use super::sql::{self, columns, stored_as_text, values};
 use super::{Durability, Store};
 
 /// What is known of a recorded call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[sqlx(rename_all = "lowercase")]
 pub enum JournalStatus {
     /// An effect was about to happen; whether it did is not known.
     Begun,
@@ -21,7 +22,7 @@ pub enum JournalStatus {
 }
 
 /// One host call.
-#[derive(Debug, Clone, PartialEq, FromRow)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct JournalEntry {
     /// Counts the calls of a turn from 1.
     pub seq: i64,
@@ -38,8 +39,31 @@ pub struct JournalEntry {
     pub took_us: i64,
 }
 
+stored_as_text!(JournalStatus: Begun = "begun", Done = "done", Failed = "failed");
+columns!(JournalEntry: seq, kind, args_hash, status, args, result, at, took_us);
+columns!(LogLine: seq, level, message, fields);
+
+/// What a turn runs with, pinned when it begins.
+#[derive(Debug, Clone)]
+pub struct Begin {
+    pub version: i64,
+    pub digest: String,
+    /// JSON.
+    pub limits: String,
+    /// Milliseconds since 1970.
+    pub started_at: i64,
+}
+
+/// What a turn stores of itself at one time.
+#[derive(Debug, Clone, Default)]
+pub struct JournalPart {
+    /// How it began, unless that is stored already.
+    pub begin: Option<Arc<Begin>>,
+    pub entries: Vec<JournalEntry>,
+}
+
 /// A line that an agent logged.
-#[derive(Debug, Clone, PartialEq, FromRow)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogLine {
     pub seq: i64,
     pub level: String,
@@ -51,115 +75,111 @@ pub struct LogLine {
 impl Store {
     /// The journal of a turn, in order.
     pub async fn journal(&self, tenant: &str, turn: &str) -> Result<Vec<JournalEntry>> {
-        let rows = sqlx::query_as(
-            "SELECT seq, kind, args_hash, status, args, result, at, took_us FROM journal
-             WHERE tenant_id = $1 AND turn = $2 ORDER BY seq",
-        )
-        .bind(tenant)
-        .bind(turn)
-        .fetch_all(&self.reader)
-        .await?;
+        let rows = self
+            .all(
+                "SELECT seq, kind, args_hash, status, args, result, at, took_us FROM journal
+             WHERE tenant_id = ?1 AND turn = ?2 ORDER BY seq",
+                values![tenant, turn],
+            )
+            .await?;
         Ok(rows)
     }
 
-    /// Stores entries of a running turn.
+    /// Stores what a running turn has to store.
     pub async fn append_journal(
         &self,
         tenant: &str,
         turn: &str,
-        entries: Vec<JournalEntry>,
+        part: JournalPart,
         durability: Durability,
     ) -> Result<()> {
         let (tenant, turn) = (tenant.to_owned(), turn.to_owned());
-        self.write(durability, async move |db| {
-            append(db, &tenant, &turn, &entries).await
+        self.write(durability, move |db: &Connection| {
+            append(db, &tenant, &turn, &part)
         })
         .await
     }
 
     /// What a turn logged, in order.
     pub async fn log_lines(&self, tenant: &str, turn: &str) -> Result<Vec<LogLine>> {
-        let rows = sqlx::query_as(
-            "SELECT seq, level, message, fields FROM log_lines
-             WHERE tenant_id = $1 AND turn = $2 ORDER BY seq",
-        )
-        .bind(tenant)
-        .bind(turn)
-        .fetch_all(&self.reader)
-        .await?;
+        let rows = self
+            .all(
+                "SELECT seq, level, message, fields FROM log_lines
+             WHERE tenant_id = ?1 AND turn = ?2 ORDER BY seq",
+                values![tenant, turn],
+            )
+            .await?;
         Ok(rows)
     }
 }
 
-/// Rows of one statement; SQLite takes 32,766 parameters.
-const CHUNK: usize = 1_000;
-
-/// Adds entries; an entry that was begun before is completed.
-pub(super) async fn append(
-    db: &mut SqliteConnection,
-    tenant: &str,
-    turn: &str,
-    entries: &[JournalEntry],
-) -> Result<()> {
-    if entries.is_empty() {
-        return Ok(());
+/// Adds a part of a journal; an entry that was begun before is completed.
+pub(super) fn append(db: &Connection, tenant: &str, turn: &str, part: &JournalPart) -> Result<()> {
+    if let Some(begin) = &part.begin {
+        mark_running(db, tenant, turn, begin)?;
     }
-    let mut query = QueryBuilder::new("");
-    push(&mut query, tenant, turn, entries);
-    query.build().execute(&mut *db).await?;
+    for entry in &part.entries {
+        sql::execute(
+            db,
+            "INSERT INTO journal (tenant_id, turn, seq, kind, args_hash, status, args, result, at, took_us)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+             ON CONFLICT (tenant_id, turn, seq) DO UPDATE SET
+                 status = excluded.status, result = excluded.result, at = excluded.at, took_us = excluded.took_us",
+            params![
+                tenant,
+                turn,
+                entry.seq,
+                entry.kind,
+                entry.args_hash,
+                entry.status,
+                entry.args,
+                entry.result,
+                entry.at,
+                entry.took_us,
+            ],
+        )?;
+    }
     Ok(())
 }
 
-/// The statements that add entries.
-pub(super) fn push(
-    query: &mut QueryBuilder<Sqlite>,
-    tenant: &str,
-    turn: &str,
-    entries: &[JournalEntry],
-) {
-    for chunk in entries.chunks(CHUNK) {
-        query.push(
-            "INSERT INTO journal (tenant_id, turn, seq, kind, args_hash, status, args, result, at, took_us) ",
-        );
-        query.push_values(chunk, |mut row, entry| {
-            row.push_bind(tenant)
-                .push_bind(turn)
-                .push_bind(entry.seq)
-                .push_bind(&entry.kind)
-                .push_bind(&entry.args_hash)
-                .push_bind(entry.status)
-                .push_bind(&entry.args)
-                .push_bind(&entry.result)
-                .push_bind(entry.at)
-                .push_bind(entry.took_us);
-        });
-        query.push(
-            " ON CONFLICT (tenant_id, turn, seq) DO UPDATE SET
-              status = excluded.status, result = excluded.result, at = excluded.at, took_us = excluded.took_us;\n",
-        );
-    }
+/// Marks a turn as running and pins what it runs with.
+fn mark_running(db: &Connection, tenant: &str, turn: &str, begin: &Begin) -> Result<()> {
+    sql::execute(
+        db,
+        "UPDATE turns SET status = 'running', version = ?3, digest = ?4, limits = ?5, started_at = ?6
+         WHERE tenant_id = ?1 AND id = ?2 AND status = 'queued'",
+        params![
+            tenant,
+            turn,
+            begin.version,
+            begin.digest,
+            begin.limits,
+            begin.started_at
+        ],
+    )?;
+    Ok(())
 }
 
-pub(super) async fn append_log(
-    db: &mut SqliteConnection,
+pub(super) fn append_log(
+    db: &Connection,
     tenant: &str,
     turn: &str,
     lines: &[LogLine],
 ) -> Result<()> {
-    for chunk in lines.chunks(CHUNK) {
-        let mut query: QueryBuilder<Sqlite> = QueryBuilder::new(
-            "INSERT INTO log_lines (tenant_id, turn, seq, level, message, fields) ",
-        );
-        query.push_values(chunk, |mut row, line| {
-            row.push_bind(tenant)
-                .push_bind(turn)
-                .push_bind(line.seq)
-                .push_bind(&line.level)
-                .push_bind(&line.message)
-                .push_bind(&line.fields);
-        });
-        query.push(" ON CONFLICT DO NOTHING");
-        query.build().execute(&mut *db).await?;
+    for line in lines {
+        sql::execute(
+            db,
+            "INSERT INTO log_lines (tenant_id, turn, seq, level, message, fields)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+            params![
+                tenant,
+                turn,
+                line.seq,
+                line.level,
+                line.message,
+                line.fields
+            ],
+        )?;
     }
     Ok(())
 }

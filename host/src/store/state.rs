@@ -4,9 +4,10 @@
 //! that is run again finds either both or neither.
 
 use anyhow::Result;
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::{Connection, params};
 
-use super::{Durability, JournalEntry, Store, journal};
+use super::sql::{self, values};
+use super::{Durability, JournalPart, Store, journal};
 use crate::clock::now_ms;
 
 /// Whose state it is.
@@ -49,19 +50,21 @@ pub enum StateChange {
 impl Store {
     /// The value of a key, unless it has expired.
     pub async fn state(&self, scope: &StateScope, key: &str) -> Result<Option<StateValue>> {
-        let row: Option<(Vec<u8>, String, Option<i64>)> = sqlx::query_as(
-            "SELECT value, revision, expires_at FROM state
-             WHERE tenant_id = $1 AND agent = $2 AND scope = $3 AND scope_id = $4 AND key = $5
-               AND (expires_at IS NULL OR expires_at > $6)",
-        )
-        .bind(&scope.tenant)
-        .bind(&scope.agent)
-        .bind(scope.scope)
-        .bind(&scope.scope_id)
-        .bind(key)
-        .bind(now_ms())
-        .fetch_optional(&self.reader)
-        .await?;
+        let row: Option<(Vec<u8>, String, Option<i64>)> = self
+            .one(
+                "SELECT value, revision, expires_at FROM state
+             WHERE tenant_id = ?1 AND agent = ?2 AND scope = ?3 AND scope_id = ?4 AND key = ?5
+               AND (expires_at IS NULL OR expires_at > ?6)",
+                values![
+                    &scope.tenant,
+                    &scope.agent,
+                    scope.scope,
+                    &scope.scope_id,
+                    key,
+                    now_ms()
+                ],
+            )
+            .await?;
         Ok(row.map(|(value, revision, expires_at)| StateValue {
             value,
             revision,
@@ -77,73 +80,70 @@ impl Store {
         after: &str,
         limit: u32,
     ) -> Result<Vec<String>> {
-        let rows: Vec<(String,)> = sqlx::query_as(
-            "SELECT key FROM state
-             WHERE tenant_id = $1 AND agent = $2 AND scope = $3 AND scope_id = $4
-               AND substr(key, 1, length($5)) = $5 AND key > $6
-               AND (expires_at IS NULL OR expires_at > $7)
-             ORDER BY key LIMIT $8",
-        )
-        .bind(&scope.tenant)
-        .bind(&scope.agent)
-        .bind(scope.scope)
-        .bind(&scope.scope_id)
-        .bind(prefix)
-        .bind(after)
-        .bind(now_ms())
-        .bind(i64::from(limit))
-        .fetch_all(&self.reader)
-        .await?;
+        let rows: Vec<(String,)> = self
+            .all(
+                "SELECT key FROM state
+             WHERE tenant_id = ?1 AND agent = ?2 AND scope = ?3 AND scope_id = ?4
+               AND substr(key, 1, length(?5)) = ?5 AND key > ?6
+               AND (expires_at IS NULL OR expires_at > ?7)
+             ORDER BY key LIMIT ?8",
+                values![
+                    &scope.tenant,
+                    &scope.agent,
+                    scope.scope,
+                    &scope.scope_id,
+                    prefix,
+                    after,
+                    now_ms(),
+                    i64::from(limit)
+                ],
+            )
+            .await?;
         Ok(rows.into_iter().map(|(key,)| key).collect())
     }
 
     /// Changes a key and stores journal entries in the same transaction.
-    /// `entries` makes them from whether the change took place.
-    pub async fn change_state<E>(
+    /// `part` makes them from whether the change took place.
+    pub async fn change_state<P>(
         &self,
         scope: StateScope,
         key: String,
         change: StateChange,
         turn: String,
-        entries: E,
+        part: P,
     ) -> Result<bool>
     where
-        E: Fn(bool) -> Result<Vec<JournalEntry>> + Send + 'static,
+        P: Fn(bool) -> Result<JournalPart> + Send + 'static,
     {
-        self.write(Durability::Written, async move |db| {
-            let changed = apply(db, &scope, &key, &change).await?;
-            journal::append(db, &scope.tenant, &turn, &entries(changed)?).await?;
+        self.write(Durability::Written, move |db: &Connection| {
+            let changed = apply(db, &scope, &key, &change)?;
+            journal::append(db, &scope.tenant, &turn, &part(changed)?)?;
             Ok(changed)
         })
         .await
     }
 
     /// Deletes values that have expired; answers how many.
-    pub async fn remove_expired_state(&self) -> Result<u64> {
-        self.write(Durability::Written, async |db| {
-            let removed = sqlx::query("DELETE FROM state WHERE expires_at <= $1")
-                .bind(now_ms())
-                .execute(&mut *db)
-                .await?;
-            Ok(removed.rows_affected())
+    pub async fn remove_expired_state(&self) -> Result<usize> {
+        self.write(Durability::Written, |db: &Connection| {
+            sql::execute(
+                db,
+                "DELETE FROM state WHERE expires_at <= ?1",
+                params![now_ms()],
+            )
         })
         .await
     }
 }
 
-async fn apply(
-    db: &mut SqliteConnection,
-    scope: &StateScope,
-    key: &str,
-    change: &StateChange,
-) -> Result<bool> {
+fn apply(db: &Connection, scope: &StateScope, key: &str, change: &StateChange) -> Result<bool> {
     match change {
         StateChange::Set {
             value,
             revision,
             expires_at,
         } => {
-            put(db, scope, key, value, revision, *expires_at).await?;
+            put(db, scope, key, value, revision, *expires_at)?;
             Ok(true)
         }
         StateChange::CompareAndSet {
@@ -152,73 +152,59 @@ async fn apply(
             revision,
             expires_at,
         } => {
-            if current_revision(db, scope, key).await? != *expected {
+            if current_revision(db, scope, key)? != *expected {
                 return Ok(false);
             }
-            put(db, scope, key, value, revision, *expires_at).await?;
+            put(db, scope, key, value, revision, *expires_at)?;
             Ok(true)
         }
         StateChange::Remove => {
-            let existed = current_revision(db, scope, key).await?.is_some();
-            sqlx::query(
-                "DELETE FROM state WHERE tenant_id = $1 AND agent = $2 AND scope = $3 AND scope_id = $4 AND key = $5",
-            )
-            .bind(&scope.tenant)
-            .bind(&scope.agent)
-            .bind(scope.scope)
-            .bind(&scope.scope_id)
-            .bind(key)
-            .execute(&mut *db)
-            .await?;
+            let existed = current_revision(db, scope, key)?.is_some();
+            sql::execute(
+                db,
+                "DELETE FROM state WHERE tenant_id = ?1 AND agent = ?2 AND scope = ?3 AND scope_id = ?4 AND key = ?5",
+                params![
+                    &scope.tenant,
+                    &scope.agent,
+                    scope.scope,
+                    &scope.scope_id,
+                    key
+                ],
+            )?;
             Ok(existed)
         }
     }
 }
 
-async fn current_revision(
-    db: &mut SqliteConnection,
-    scope: &StateScope,
-    key: &str,
-) -> Result<Option<String>> {
-    let row: Option<(String,)> = sqlx::query_as(
+fn current_revision(db: &Connection, scope: &StateScope, key: &str) -> Result<Option<String>> {
+    let row: Option<(String,)> = sql::one(
+        db,
         "SELECT revision FROM state
-         WHERE tenant_id = $1 AND agent = $2 AND scope = $3 AND scope_id = $4 AND key = $5
-           AND (expires_at IS NULL OR expires_at > $6)",
-    )
-    .bind(&scope.tenant)
-    .bind(&scope.agent)
-    .bind(scope.scope)
-    .bind(&scope.scope_id)
-    .bind(key)
-    .bind(now_ms())
-    .fetch_optional(&mut *db)
-    .await?;
+         WHERE tenant_id = ?1 AND agent = ?2 AND scope = ?3 AND scope_id = ?4 AND key = ?5
+           AND (expires_at IS NULL OR expires_at > ?6)",
+        params![
+            &scope.tenant,
+            &scope.agent,
+            scope.scope,
+            &scope.scope_id,
+            key,
+            now_ms()
+        ],
+    )?;
     Ok(row.map(|(revision,)| revision))
 }
 
-async fn put(
-    db: &mut SqliteConnection,
+fn put(
+    db: &Connection,
     scope: &StateScope,
     key: &str,
     value: &[u8],
     revision: &str,
     expires_at: Option<i64>,
 ) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO state (tenant_id, agent, scope, scope_id, key, value, revision, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+    sql::execute(db, "INSERT INTO state (tenant_id, agent, scope, scope_id, key, value, revision, expires_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (tenant_id, agent, scope, scope_id, key) DO UPDATE SET
-             value = excluded.value, revision = excluded.revision, expires_at = excluded.expires_at",
-    )
-    .bind(&scope.tenant)
-    .bind(&scope.agent)
-    .bind(scope.scope)
-    .bind(&scope.scope_id)
-    .bind(key)
-    .bind(value)
-    .bind(revision)
-    .bind(expires_at)
-    .execute(&mut *db)
-    .await?;
+             value = excluded.value, revision = excluded.revision, expires_at = excluded.expires_at", params![&scope.tenant, &scope.agent, scope.scope, &scope.scope_id, key, value, revision, expires_at])?;
     Ok(())
 }

@@ -3,9 +3,10 @@
 use std::str::FromStr;
 
 use anyhow::{Result, anyhow};
+use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
-use sqlx::FromRow;
 
+use super::sql::{self, columns, values};
 use super::{Durability, Store};
 use crate::clock::now_ms;
 
@@ -54,7 +55,7 @@ impl Scope {
 }
 
 /// A token as stored; its hash is not read back.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub struct TokenRow {
     pub tenant_id: String,
     pub id: String,
@@ -75,6 +76,8 @@ impl TokenRow {
     }
 }
 
+columns!(TokenRow: tenant_id, id, name, scopes, created_at, revoked_at);
+
 impl Store {
     /// Stores a token by its hash (SHA-256, hex).
     pub async fn add_token(
@@ -89,18 +92,8 @@ impl Store {
         let tenant = tenant.to_owned();
         let scopes: Vec<&str> = scopes.iter().map(|scope| scope.name()).collect();
         let scopes = scopes.join(" ");
-        self.write(Durability::Synced, async move |db| {
-            sqlx::query(
-                "INSERT INTO tokens (tenant_id, id, name, hash, scopes, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
-            )
-            .bind(&tenant)
-            .bind(&id)
-            .bind(&name)
-            .bind(&hash)
-            .bind(&scopes)
-            .bind(now_ms())
-            .execute(&mut *db)
-            .await?;
+        self.write(Durability::Synced, move |db: &Connection| {
+            sql::execute(db, "INSERT INTO tokens (tenant_id, id, name, hash, scopes, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)", params![&tenant, &id, &name, &hash, &scopes, now_ms()])?;
             Ok(())
         })
         .await
@@ -109,41 +102,34 @@ impl Store {
     /// The token with this hash, unless it was revoked. The look-up is by a
     /// hash of a random value, so its time tells nothing of use.
     pub async fn token_by_hash(&self, hash: &str) -> Result<Option<TokenRow>> {
-        let row = sqlx::query_as(
-            "SELECT tenant_id, id, name, scopes, created_at, revoked_at FROM tokens
-             WHERE hash = $1 AND revoked_at IS NULL",
-        )
-        .bind(hash)
-        .fetch_optional(&self.reader)
-        .await?;
+        let row = self
+            .one(
+                "SELECT tenant_id, id, name, scopes, created_at, revoked_at FROM tokens
+             WHERE hash = ?1 AND revoked_at IS NULL",
+                values![hash],
+            )
+            .await?;
         Ok(row)
     }
 
     /// All tokens of a tenant, revoked ones too.
     pub async fn tokens(&self, tenant: &str) -> Result<Vec<TokenRow>> {
-        let rows = sqlx::query_as(
-            "SELECT tenant_id, id, name, scopes, created_at, revoked_at FROM tokens
-             WHERE tenant_id = $1 ORDER BY created_at, id",
-        )
-        .bind(tenant)
-        .fetch_all(&self.reader)
-        .await?;
+        let rows = self
+            .all(
+                "SELECT tenant_id, id, name, scopes, created_at, revoked_at FROM tokens
+             WHERE tenant_id = ?1 ORDER BY created_at, id",
+                values![tenant],
+            )
+            .await?;
         Ok(rows)
     }
 
     /// Revokes a token; answers whether there was one.
     pub async fn revoke_token(&self, tenant: &str, id: &str) -> Result<bool> {
         let (tenant, id) = (tenant.to_owned(), id.to_owned());
-        self.write(Durability::Synced, async move |db| {
-            let revoked = sqlx::query(
-                "UPDATE tokens SET revoked_at = $3 WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL",
-            )
-            .bind(&tenant)
-            .bind(&id)
-            .bind(now_ms())
-            .execute(&mut *db)
-            .await?;
-            Ok(revoked.rows_affected() == 1)
+        self.write(Durability::Synced, move |db: &Connection| {
+            let revoked = sql::execute(db, "UPDATE tokens SET revoked_at = ?3 WHERE tenant_id = ?1 AND id = ?2 AND revoked_at IS NULL", params![&tenant, &id, now_ms()])?;
+            Ok(revoked == 1)
         })
         .await
     }

@@ -1,19 +1,17 @@
 //! Turns: accepted with their message, begun, finished with their answer.
 
-use anyhow::{Result, bail};
-use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteConnection;
-use sqlx::{FromRow, QueryBuilder, Sqlite};
+use std::sync::Arc;
 
-use super::{Durability, JournalEntry, LogLine, Store, UsageRow, conversations, journal, usage};
-use crate::clock::now_ms;
+use anyhow::{Result, bail};
+use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
+
+use super::sql::{self, columns, stored_as_text, values};
+use super::{Durability, JournalPart, LogLine, Store, UsageRow, conversations, journal, usage};
 
 /// What a turn answers.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[sqlx(rename_all = "lowercase")]
 pub enum TurnKind {
     Chat,
     Event,
@@ -21,11 +19,8 @@ pub enum TurnKind {
 }
 
 /// Where a turn is in its life.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-#[sqlx(rename_all = "lowercase")]
 pub enum TurnStatus {
     Queued,
     Running,
@@ -36,6 +31,18 @@ pub enum TurnStatus {
 }
 
 impl TurnStatus {
+    /// The name in the database and on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
     /// Whether nothing will change any more.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
@@ -60,6 +67,8 @@ pub struct NewTurn {
     /// The conversation and the text to keep, for a message of a person.
     pub message: Option<NewMessage>,
     pub idempotency: Option<Idempotency>,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
 }
 
 /// The message that a turn answers.
@@ -108,14 +117,48 @@ pub struct FinishedTurn {
     pub error: Option<String>,
     /// The receipt, JSON.
     pub receipt: String,
-    /// Entries that are not stored yet.
-    pub journal: Vec<JournalEntry>,
+    /// What is not stored yet.
+    pub journal: JournalPart,
     pub log: Vec<LogLine>,
     pub usage: Vec<UsageRow>,
+    /// Milliseconds since 1970.
+    pub finished_at: i64,
 }
 
+/// What is told of a turn.
+#[derive(Debug, Clone)]
+pub struct TurnSummary {
+    pub id: String,
+    pub kind: TurnKind,
+    pub agent: String,
+    pub version: Option<i64>,
+    pub conversation: Option<String>,
+    pub user_id: Option<String>,
+    pub channel: String,
+    pub token: Option<String>,
+    pub status: TurnStatus,
+    pub text: Option<String>,
+    pub error: Option<String>,
+    pub receipt: Option<String>,
+    pub created_at: i64,
+    pub started_at: Option<i64>,
+    pub finished_at: Option<i64>,
+}
+
+stored_as_text!(TurnKind: Chat = "chat", Event = "event", Web = "web");
+stored_as_text!(TurnStatus: Queued = "queued", Running = "running", Waiting = "waiting",
+    Completed = "completed", Failed = "failed", Cancelled = "cancelled");
+columns!(TurnSummary: id, kind, agent, version, conversation, user_id, channel, token, status, text, error,
+    receipt, created_at, started_at, finished_at);
+columns!(TurnRow: tenant_id, id, kind, agent, version, digest, limits, conversation, user_id, channel, token,
+    status, seed, position, input, output, text, error, receipt, created_at, started_at, finished_at);
+
+const SUMMARY: &str =
+    "id, kind, agent, version, conversation, user_id, channel, token, status, text, error,
+     receipt, created_at, started_at, finished_at";
+
 /// A turn as stored.
-#[derive(Debug, Clone, FromRow)]
+#[derive(Debug, Clone)]
 pub struct TurnRow {
     pub tenant_id: String,
     pub id: String,
@@ -168,215 +211,153 @@ impl Store {
     where
         C: FnOnce(&Accepted) + Send + 'static,
     {
-        let operation = async move |db: &mut SqliteConnection| accept(db, &turn).await;
+        let operation = move |db: &Connection| accept(db, &turn);
         self.write_then(durability, operation, accepted).await
-    }
-
-    /// Marks a turn as running and pins what it runs with.
-    pub async fn begin_turn(
-        &self,
-        tenant: &str,
-        id: &str,
-        version: i64,
-        digest: &str,
-        limits: String,
-        started_at: i64,
-    ) -> Result<()> {
-        let (tenant, id, digest) = (tenant.to_owned(), id.to_owned(), digest.to_owned());
-        self.write(Durability::Written, async move |db| {
-            sqlx::query(
-                "UPDATE turns SET status = 'running', version = $3, digest = $4, limits = $5, started_at = $6
-                 WHERE tenant_id = $1 AND id = $2 AND status = 'queued'",
-            )
-            .bind(&tenant)
-            .bind(&id)
-            .bind(version)
-            .bind(&digest)
-            .bind(&limits)
-            .bind(started_at)
-            .execute(&mut *db)
-            .await?;
-            Ok(())
-        })
-        .await
     }
 
     /// Stores the end of a turn with all that belongs to it, synced: after this
     /// the answer may be delivered.
-    pub async fn finish_turn(&self, finished: FinishedTurn) -> Result<()> {
-        let operation = async move |db: &mut SqliteConnection| finish(db, &finished).await;
+    pub async fn finish_turn(&self, finished: Arc<FinishedTurn>) -> Result<()> {
+        let operation = move |db: &Connection| finish(db, &finished);
         self.write(Durability::Synced, operation).await
     }
 
-    /// One turn.
+    /// What is told of a turn.
+    pub async fn turn_summary(&self, tenant: &str, id: &str) -> Result<Option<TurnSummary>> {
+        let sql = format!("SELECT {SUMMARY} FROM turns WHERE tenant_id = ?1 AND id = ?2");
+        self.one(sql, values![tenant, id]).await
+    }
+
+    /// A turn with all that is needed to run it.
     pub async fn turn(&self, tenant: &str, id: &str) -> Result<Option<TurnRow>> {
-        let row = sqlx::query_as("SELECT * FROM turns WHERE tenant_id = $1 AND id = $2")
-            .bind(tenant)
-            .bind(id)
-            .fetch_optional(&self.reader)
-            .await?;
-        Ok(row)
+        let sql = "SELECT * FROM turns WHERE tenant_id = ?1 AND id = ?2";
+        self.one(sql, values![tenant, id]).await
     }
 
     /// Turns that match, newest first.
-    pub async fn turns(&self, tenant: &str, filter: &TurnFilter) -> Result<Vec<TurnRow>> {
-        let mut query: QueryBuilder<Sqlite> =
-            QueryBuilder::new("SELECT * FROM turns WHERE tenant_id = ");
-        query.push_bind(tenant);
-        if let Some(agent) = &filter.agent {
-            query.push(" AND agent = ").push_bind(agent);
+    pub async fn turns(&self, tenant: &str, filter: &TurnFilter) -> Result<Vec<TurnSummary>> {
+        let mut values = values![tenant, i64::from(filter.limit)];
+        let mut wanted = String::new();
+        for (condition, value) in [
+            ("agent =", filter.agent.as_deref()),
+            ("conversation =", filter.conversation.as_deref()),
+            ("status =", filter.status.map(TurnStatus::name)),
+            ("id <", filter.before.as_deref()),
+        ] {
+            if let Some(value) = value {
+                values.push(sql::owned(&value));
+                wanted.push_str(&format!(" AND {condition} ?{}", values.len()));
+            }
         }
-        if let Some(conversation) = &filter.conversation {
-            query.push(" AND conversation = ").push_bind(conversation);
-        }
-        if let Some(status) = filter.status {
-            query.push(" AND status = ").push_bind(status);
-        }
-        if let Some(before) = &filter.before {
-            query.push(" AND id < ").push_bind(before);
-        }
-        query
-            .push(" ORDER BY id DESC LIMIT ")
-            .push_bind(i64::from(filter.limit));
-        let rows = query.build_query_as().fetch_all(&self.reader).await?;
+        let sql = format!(
+            "SELECT {SUMMARY} FROM turns WHERE tenant_id = ?1{wanted} ORDER BY id DESC LIMIT ?2"
+        );
+        let rows = self.all(sql, values).await?;
         self.settle().await?;
         Ok(rows)
     }
 
     /// Turns that an earlier process left unfinished, oldest first.
     pub async fn unfinished_turns(&self) -> Result<Vec<TurnRow>> {
-        let rows = sqlx::query_as(
-            "SELECT * FROM turns WHERE status IN ('queued', 'running') ORDER BY created_at, id",
-        )
-        .fetch_all(&self.reader)
-        .await?;
-        Ok(rows)
+        let sql =
+            "SELECT * FROM turns WHERE status IN ('queued', 'running') ORDER BY created_at, id";
+        self.all(sql, values![]).await
     }
 }
 
-async fn accept(db: &mut SqliteConnection, turn: &NewTurn) -> Result<Accepted> {
-    if let Some(earlier) = claim_key(db, turn).await? {
+fn accept(db: &Connection, turn: &NewTurn) -> Result<Accepted> {
+    if let Some(earlier) = claim_key(db, turn)? {
         return Ok(earlier);
     }
-    let mut query: QueryBuilder<Sqlite> = QueryBuilder::new("");
-    if let Some(message) = &turn.message {
-        conversations::push_question(&mut query, turn, message);
-    }
-    insert(&mut query, turn);
-    let position = query.build_query_scalar().fetch_one(&mut *db).await?;
+    let position = match &turn.message {
+        Some(message) => Some(conversations::add_question(db, turn, message)?),
+        None => None,
+    };
+    let conversation = turn.message.as_ref().map(|message| &message.conversation);
+    sql::execute(
+        db,
+        "INSERT INTO turns (tenant_id, id, kind, agent, conversation, user_id, channel, status, seed, input,
+             created_at, token, position)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?9, ?10, ?11, ?12)",
+        params![
+            turn.tenant,
+            turn.id,
+            turn.kind,
+            turn.agent,
+            conversation,
+            turn.user,
+            turn.channel,
+            hex::encode(turn.seed),
+            turn.input,
+            turn.created_at,
+            turn.token,
+            position,
+        ],
+    )?;
     Ok(Accepted::New { position })
 }
 
-/// Adds the turn; answers the position of its message. The statements before
-/// it and this one are sent together: each trip to SQLite's thread costs more
-/// than most statements.
-fn insert(query: &mut QueryBuilder<Sqlite>, turn: &NewTurn) {
-    query.push(
-        "INSERT INTO turns (tenant_id, id, kind, agent, conversation, user_id, channel, status, seed, input, created_at, token, position)
-         VALUES (",
-    );
-    let mut values = query.separated(", ");
-    values
-        .push_bind(&turn.tenant)
-        .push_bind(&turn.id)
-        .push_bind(turn.kind)
-        .push_bind(&turn.agent)
-        .push_bind(turn.message.as_ref().map(|message| &message.conversation))
-        .push_bind(&turn.user)
-        .push_bind(&turn.channel)
-        .push("'queued'")
-        .push_bind(hex::encode(turn.seed))
-        .push_bind(&turn.input)
-        .push_bind(now_ms())
-        .push_bind(&turn.token);
-    match &turn.message {
-        Some(message) => {
-            query
-                .push(", (SELECT last_position FROM conversations WHERE tenant_id = ")
-                .push_bind(&turn.tenant)
-                .push(" AND id = ")
-                .push_bind(&message.conversation)
-                .push("))");
-        }
-        None => {
-            query.push(", NULL)");
-        }
-    }
-    query.push(" RETURNING position");
-}
-
 /// Takes the idempotency key, or says who has it.
-async fn claim_key(db: &mut SqliteConnection, turn: &NewTurn) -> Result<Option<Accepted>> {
+fn claim_key(db: &Connection, turn: &NewTurn) -> Result<Option<Accepted>> {
     let Some(idempotency) = &turn.idempotency else {
         return Ok(None);
     };
-    let inserted = sqlx::query(
+    let Idempotency {
+        token,
+        key,
+        body_hash,
+    } = idempotency;
+    let inserted = sql::execute(
+        db,
         "INSERT INTO idempotency_keys (tenant_id, token, key, body_hash, turn, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
-    )
-    .bind(&turn.tenant)
-    .bind(&idempotency.token)
-    .bind(&idempotency.key)
-    .bind(&idempotency.body_hash)
-    .bind(&turn.id)
-    .bind(now_ms())
-    .execute(&mut *db)
-    .await?;
-    if inserted.rows_affected() == 1 {
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+        params![turn.tenant, token, key, body_hash, turn.id, turn.created_at],
+    )?;
+    if inserted == 1 {
         return Ok(None);
     }
-    let (body_hash, earlier): (String, String) = sqlx::query_as(
-        "SELECT body_hash, turn FROM idempotency_keys WHERE tenant_id = $1 AND token = $2 AND key = $3",
-    )
-    .bind(&turn.tenant)
-    .bind(&idempotency.token)
-    .bind(&idempotency.key)
-    .fetch_one(&mut *db)
-    .await?;
-    Ok(Some(if body_hash == idempotency.body_hash {
+    let (known, earlier): (String, String) = sql::only(
+        db,
+        "SELECT body_hash, turn FROM idempotency_keys WHERE tenant_id = ?1 AND token = ?2 AND key = ?3",
+        params![turn.tenant, token, key],
+    )?;
+    Ok(Some(if known == *body_hash {
         Accepted::Repeated { turn: earlier }
     } else {
         Accepted::KeyReused
     }))
 }
 
-/// Stores an end in one trip to SQLite's thread, log lines apart, whose number
-/// would make too many different statements.
-async fn finish(db: &mut SqliteConnection, finished: &FinishedTurn) -> Result<()> {
+fn finish(db: &Connection, finished: &FinishedTurn) -> Result<()> {
     let (tenant, id) = (&finished.tenant, &finished.id);
-    journal::append_log(db, tenant, id, &finished.log).await?;
-    let mut query: QueryBuilder<Sqlite> = QueryBuilder::new("");
-    journal::push(&mut query, tenant, id, &finished.journal);
-    usage::push(&mut query, tenant, id, &finished.usage);
+    journal::append_log(db, tenant, id, &finished.log)?;
+    journal::append(db, tenant, id, &finished.journal)?;
+    usage::add(db, tenant, id, &finished.usage)?;
     if let Some(text) = &finished.text {
-        conversations::push_answer(&mut query, tenant, id, text);
+        conversations::add_answer(db, finished, text)?;
     }
-    push_end(&mut query, finished);
-    let updated: Option<String> = query.build_query_scalar().fetch_optional(&mut *db).await?;
-    if updated.is_none() {
+    if !end(db, finished)? {
         bail!("turn {id} is not there or has ended already");
     }
     Ok(())
 }
 
-/// Ends the turn unless it has ended; answers its id if so.
-fn push_end(query: &mut QueryBuilder<Sqlite>, finished: &FinishedTurn) {
-    query
-        .push("UPDATE turns SET status = ")
-        .push_bind(finished.status)
-        .push(", output = ")
-        .push_bind(&finished.output)
-        .push(", text = ")
-        .push_bind(&finished.text)
-        .push(", error = ")
-        .push_bind(&finished.error)
-        .push(", receipt = ")
-        .push_bind(&finished.receipt)
-        .push(", finished_at = ")
-        .push_bind(now_ms())
-        .push(" WHERE tenant_id = ")
-        .push_bind(&finished.tenant)
-        .push(" AND id = ")
-        .push_bind(&finished.id)
-        .push(" AND status NOT IN ('completed', 'failed', 'cancelled') RETURNING id");
+/// Ends the turn unless it has ended; answers whether it did.
+fn end(db: &Connection, finished: &FinishedTurn) -> Result<bool> {
+    let updated = sql::execute(
+        db,
+        "UPDATE turns SET status = ?3, output = ?4, text = ?5, error = ?6, receipt = ?7, finished_at = ?8
+         WHERE tenant_id = ?1 AND id = ?2 AND status NOT IN ('completed', 'failed', 'cancelled')",
+        params![
+            finished.tenant,
+            finished.id,
+            finished.status,
+            finished.output,
+            finished.text,
+            finished.error,
+            finished.receipt,
+            finished.finished_at,
+        ],
+    )?;
+    Ok(updated == 1)
 }

@@ -1,9 +1,10 @@
 //! What model calls used, one row a call, and sums over them.
 
 use anyhow::Result;
-use sqlx::{FromRow, QueryBuilder, Sqlite};
+use rusqlite::{Connection, params};
 
 use super::Store;
+use super::sql::{self, columns, values};
 
 /// One model call.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,9 +26,7 @@ pub struct UsageRow {
 }
 
 /// A sum over calls.
-#[derive(
-    Debug, Clone, PartialEq, FromRow, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
-)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct UsageGroup {
     pub agent: String,
     pub provider: String,
@@ -41,49 +40,51 @@ pub struct UsageGroup {
     pub unpriced_calls: i64,
 }
 
+columns!(UsageGroup: agent, provider, model, calls, input_tokens, output_tokens, cost_micro_usd, unpriced_calls);
+
 impl Store {
     /// Usage since `since` (milliseconds), by agent, provider and model.
     pub async fn usage(&self, tenant: &str, since: i64) -> Result<Vec<UsageGroup>> {
-        let rows = sqlx::query_as(
-            "SELECT agent, provider, model, count(*) AS calls,
+        let rows = self
+            .all(
+                "SELECT agent, provider, model, count(*) AS calls,
                     coalesce(sum(input_tokens), 0) AS input_tokens,
                     coalesce(sum(output_tokens), 0) AS output_tokens,
                     coalesce(sum(cost_micro_usd), 0) AS cost_micro_usd,
                     count(*) - count(cost_micro_usd) AS unpriced_calls
-             FROM usage WHERE tenant_id = $1 AND at >= $2
+             FROM usage WHERE tenant_id = ?1 AND at >= ?2
              GROUP BY agent, provider, model ORDER BY agent, provider, model",
-        )
-        .bind(tenant)
-        .bind(since)
-        .fetch_all(&self.reader)
-        .await?;
+                values![tenant, since],
+            )
+            .await?;
         Ok(rows)
     }
 }
 
-/// The statements that add what a turn used.
-pub(super) fn push(query: &mut QueryBuilder<Sqlite>, tenant: &str, turn: &str, rows: &[UsageRow]) {
-    for chunk in rows.chunks(1_000) {
-        query.push(
+/// Adds what a turn used.
+pub(super) fn add(db: &Connection, tenant: &str, turn: &str, rows: &[UsageRow]) -> Result<()> {
+    for row in rows {
+        sql::execute(
+            db,
             "INSERT INTO usage (tenant_id, turn, seq, agent, user_id, channel, provider, model,
-             input_tokens, output_tokens, estimated, cost_micro_usd, at) ",
-        );
-        query.push_values(chunk, |mut values, row| {
-            values
-                .push_bind(tenant)
-                .push_bind(turn)
-                .push_bind(row.seq)
-                .push_bind(&row.agent)
-                .push_bind(&row.user_id)
-                .push_bind(&row.channel)
-                .push_bind(&row.provider)
-                .push_bind(&row.model)
-                .push_bind(row.input_tokens)
-                .push_bind(row.output_tokens)
-                .push_bind(row.estimated)
-                .push_bind(row.cost_micro_usd)
-                .push_bind(row.at);
-        });
-        query.push(";\n");
+             input_tokens, output_tokens, estimated, cost_micro_usd, at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+            params![
+                tenant,
+                turn,
+                row.seq,
+                row.agent,
+                row.user_id,
+                row.channel,
+                row.provider,
+                row.model,
+                row.input_tokens,
+                row.output_tokens,
+                row.estimated,
+                row.cost_micro_usd,
+                row.at,
+            ],
+        )?;
     }
+    Ok(())
 }

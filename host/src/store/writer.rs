@@ -10,13 +10,13 @@
 
 mod disk;
 
-use std::pin::Pin;
+use std::path::Path;
 use std::sync::Arc;
+use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection, Executor};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
@@ -51,11 +51,9 @@ enum Message {
 
 type Group = Vec<(Durability, Box<dyn Job>)>;
 
-type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
-
 /// An operation with its type forgotten.
 trait Job: Send {
-    fn run<'a>(&'a mut self, db: &'a mut SqliteConnection) -> LocalFuture<'a, Result<()>>;
+    fn run(&mut self, db: &Connection) -> Result<()>;
     /// It was committed; nobody is told yet.
     fn committed(&mut self);
     /// It is as durable as it must be, or never will be.
@@ -72,14 +70,12 @@ struct Operation<F, R, C> {
 impl<F, R, C> Job for Operation<F, R, C>
 where
     R: Send + 'static,
-    F: AsyncFnMut(&mut SqliteConnection) -> Result<R> + Send,
+    F: FnMut(&Connection) -> Result<R> + Send,
     C: FnOnce(&R) + Send,
 {
-    fn run<'a>(&'a mut self, db: &'a mut SqliteConnection) -> LocalFuture<'a, Result<()>> {
-        Box::pin(async move {
-            self.result = Some((self.operation)(db).await?);
-            Ok(())
-        })
+    fn run(&mut self, db: &Connection) -> Result<()> {
+        self.result = Some((self.operation)(db)?);
+        Ok(())
     }
 
     fn committed(&mut self) {
@@ -100,19 +96,17 @@ where
 }
 
 impl Writer {
-    pub(super) async fn start(options: &SqliteConnectOptions) -> Result<Self> {
+    /// Starts the thread that writes to `db`, which lies at `path`.
+    pub(super) fn start(db: Connection, path: &Path) -> Result<Self> {
         let (jobs, queue) = mpsc::channel(GROUP * 16);
-        let (ready, started) = oneshot::channel();
-        let options = options.clone();
         let progress = Arc::new(Progress::default());
-        let disk = Disk::start(options.get_filename(), Arc::clone(&progress))?;
+        let disk = Disk::start(path, Arc::clone(&progress))?;
         // A thread of its own, so that no request that computes can delay a
         // commit.
         std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || run_thread(&options, queue, disk, ready))
+            .spawn(move || run(db, queue, &disk))
             .context("cannot start the writer")?;
-        started.await.context("the writer did not start")??;
         Ok(Self { jobs, progress })
     }
 
@@ -124,7 +118,7 @@ impl Writer {
     ) -> Result<R>
     where
         R: Send + 'static,
-        F: AsyncFnMut(&mut SqliteConnection) -> Result<R> + Send + 'static,
+        F: FnMut(&Connection) -> Result<R> + Send + 'static,
         C: FnOnce(&R) + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
@@ -146,7 +140,7 @@ impl Writer {
         if self.progress.is_settled() {
             return Ok(());
         }
-        let nothing = async |_: &mut SqliteConnection| Ok(());
+        let nothing = |_: &Connection| Ok(());
         self.write(Durability::Synced, nothing, |()| ()).await
     }
 
@@ -158,38 +152,9 @@ impl Writer {
     }
 }
 
-fn run_thread(
-    options: &SqliteConnectOptions,
-    queue: mpsc::Receiver<Message>,
-    disk: Disk,
-    ready: oneshot::Sender<Result<()>>,
-) {
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let _ = ready.send(Err(error.into()));
-            return;
-        }
-    };
-    runtime.block_on(async {
-        match options.connect().await {
-            Ok(db) => {
-                let _ = ready.send(Ok(()));
-                run(db, queue, disk).await;
-            }
-            Err(error) => {
-                let _ = ready.send(Err(error.into()));
-            }
-        }
-    });
-}
-
-async fn run(mut db: SqliteConnection, mut queue: mpsc::Receiver<Message>, disk: Disk) {
+fn run(db: Connection, mut queue: mpsc::Receiver<Message>, disk: &Disk) {
     let mut messages = Vec::with_capacity(GROUP);
-    while queue.recv_many(&mut messages, GROUP).await > 0 {
+    while queue.blocking_recv_many(&mut messages, GROUP) > 0 {
         let mut group = Group::with_capacity(messages.len());
         let mut closing = None;
         for message in messages.drain(..) {
@@ -200,10 +165,10 @@ async fn run(mut db: SqliteConnection, mut queue: mpsc::Receiver<Message>, disk:
         }
         let size = group.len();
         metrics::histogram!("anchorhold_store_group_size").record(size as f64);
-        commit(&mut db, group, &disk).await;
+        commit(&db, group, disk);
         if let Some(reply) = closing {
             disk.close();
-            if let Err(error) = db.close().await {
+            if let Err((_, error)) = db.close() {
                 error!(%error, "closing the database failed");
             }
             let _ = reply.send(());
@@ -211,18 +176,18 @@ async fn run(mut db: SqliteConnection, mut queue: mpsc::Receiver<Message>, disk:
         }
         if size >= CROWD {
             // This thread does nothing else.
-            std::thread::sleep(GATHERING);
+            sleep(GATHERING);
         }
     }
 }
 
 /// Commits a group; if that fails, each of its operations alone, so that one
 /// bad operation spoils no other.
-async fn commit(db: &mut SqliteConnection, mut group: Group, disk: &Disk) {
+fn commit(db: &Connection, mut group: Group, disk: &Disk) {
     if group.is_empty() {
         return;
     }
-    match commit_once(db, &mut group, disk).await {
+    match commit_once(db, &mut group, disk) {
         Ok(number) => hand_on(group, number, disk),
         Err(error) if group.len() == 1 => {
             for (_, job) in group {
@@ -233,7 +198,7 @@ async fn commit(db: &mut SqliteConnection, mut group: Group, disk: &Disk) {
             warn!(%error, operations = group.len(), "a group of writes failed; trying each alone");
             for job in group {
                 let mut alone = vec![job];
-                match commit_once(db, &mut alone, disk).await {
+                match commit_once(db, &mut alone, disk) {
                     Ok(number) => hand_on(alone, number, disk),
                     Err(error) => {
                         for (_, job) in alone {
@@ -265,20 +230,20 @@ fn hand_on(mut group: Group, number: u64, disk: &Disk) {
 }
 
 /// Answers the number of the commit.
-async fn commit_once(db: &mut SqliteConnection, group: &mut Group, disk: &Disk) -> Result<u64> {
+fn commit_once(db: &Connection, group: &mut Group, disk: &Disk) -> Result<u64> {
     disk.check()?;
-    begin(db).await?;
+    begin(db)?;
     for (_, job) in group.iter_mut() {
-        if let Err(error) = job.run(db).await {
-            roll_back(db).await;
+        if let Err(error) = job.run(db) {
+            roll_back(db);
             return Err(error);
         }
     }
     let number = disk.progress.begin_commit();
-    match db.execute("COMMIT").await {
-        Ok(_) => Ok(number),
+    match db.execute_batch("COMMIT") {
+        Ok(()) => Ok(number),
         Err(error) => {
-            roll_back(db).await;
+            roll_back(db);
             Err(error).context("committing")
         }
     }
@@ -286,22 +251,21 @@ async fn commit_once(db: &mut SqliteConnection, group: &mut Group, disk: &Disk) 
 
 /// Another process may hold the lock for a moment (a copy, an inspection);
 /// `busy_timeout` waits for that, and this for a little longer.
-async fn begin(db: &mut SqliteConnection) -> Result<()> {
+fn begin(db: &Connection) -> Result<()> {
     for pause_ms in [100, 400, 1_600] {
-        if db.execute("BEGIN IMMEDIATE").await.is_ok() {
+        if db.execute_batch("BEGIN IMMEDIATE").is_ok() {
             return Ok(());
         }
-        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        sleep(Duration::from_millis(pause_ms));
     }
-    db.execute("BEGIN IMMEDIATE")
-        .await
+    db.execute_batch("BEGIN IMMEDIATE")
         .context("beginning a transaction")?;
     Ok(())
 }
 
-async fn roll_back(db: &mut SqliteConnection) {
+fn roll_back(db: &Connection) {
     // Fails where SQLite has rolled back by itself, which is as good.
-    let _ = db.execute("ROLLBACK").await;
+    let _ = db.execute_batch("ROLLBACK");
 }
 
 #[cfg(test)]

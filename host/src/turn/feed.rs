@@ -1,12 +1,13 @@
 //! What a person sees of a running turn, for everybody who watches it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::runtime::{Failure, KillSwitch};
+use crate::store::TurnSummary;
 
 /// One thing to see. Its place in the feed, from 1, is its event id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +53,7 @@ pub struct Feed {
     pub kill: KillSwitch,
     events: Mutex<Vec<FeedEvent>>,
     length: watch::Sender<usize>,
+    end: OnceLock<TurnSummary>,
 }
 
 impl Feed {
@@ -62,6 +64,7 @@ impl Feed {
             kill: KillSwitch::default(),
             events: Mutex::default(),
             length: watch::Sender::new(0),
+            end: OnceLock::new(),
         }
     }
 
@@ -120,6 +123,17 @@ impl Feed {
             length: self.length.subscribe(),
             next: after,
         }
+    }
+
+    /// Says what is stored of the turn by now, before its last event.
+    pub fn end(&self, summary: TurnSummary) {
+        // A turn ends once.
+        let _ = self.end.set(summary);
+    }
+
+    /// What is stored of the turn, if its end is.
+    pub fn summary(&self) -> Option<&TurnSummary> {
+        self.end.get()
     }
 
     /// Waits for the last event.

@@ -1,16 +1,47 @@
 //! The journal of a running turn: entries to replay, entries to store.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::codec;
-use crate::store::{JournalEntry, JournalStatus};
+use crate::store::{Begin, JournalEntry, JournalPart, JournalStatus};
 
 /// The most entries that wait to be stored with the next commit.
 pub(super) const MAX_PENDING: usize = 256;
+
+/// How a turn began: stored with the first that the turn stores, which saves a
+/// write, or by itself when that takes long.
+#[derive(Debug)]
+pub struct Beginning {
+    begin: Arc<Begin>,
+    stored: AtomicBool,
+}
+
+impl Beginning {
+    /// The beginning of a turn, not stored yet.
+    pub fn new(begin: Begin) -> Self {
+        Self {
+            begin: Arc::new(begin),
+            stored: AtomicBool::new(false),
+        }
+    }
+
+    /// What is to be stored, if it is not. Storing it twice does no harm.
+    pub fn to_store(&self) -> Option<Arc<Begin>> {
+        let stored = self.stored.load(Ordering::Relaxed);
+        (!stored).then(|| Arc::clone(&self.begin))
+    }
+
+    /// It is stored.
+    pub fn is_stored(&self) {
+        self.stored.store(true, Ordering::Relaxed);
+    }
+}
 
 /// What was recorded of a turn and what is being recorded.
 #[derive(Debug, Default)]
@@ -20,6 +51,8 @@ pub struct Journal {
     replay_only: bool,
     pub(super) pending: Vec<JournalEntry>,
     next_seq: i64,
+    /// None in a re-run that stores nothing.
+    beginning: Option<Arc<Beginning>>,
 }
 
 /// A call on its way through the window.
@@ -32,10 +65,12 @@ pub(super) struct Asked {
 }
 
 impl Journal {
-    /// The journal of a turn that runs for the first time.
-    pub fn live() -> Self {
+    /// The journal of a turn that runs for the first time; without a beginning
+    /// for one that has no row.
+    pub fn live(beginning: Option<Arc<Beginning>>) -> Self {
         Self {
             next_seq: 1,
+            beginning,
             ..Self::default()
         }
     }
@@ -46,7 +81,8 @@ impl Journal {
         Self {
             recorded: recorded.into(),
             replay_only: true,
-            ..Self::live()
+            next_seq: 1,
+            ..Self::default()
         }
     }
 
@@ -74,6 +110,27 @@ impl Journal {
             self.recorded.pop_front()
         } else {
             None
+        }
+    }
+
+    /// How the turn began, if that is to be stored.
+    pub(super) fn begin(&self) -> Option<Arc<Begin>> {
+        self.beginning.as_ref()?.to_store()
+    }
+
+    /// All that waited is stored.
+    pub(super) fn stored(&mut self) {
+        self.pending.clear();
+        if let Some(beginning) = &self.beginning {
+            beginning.is_stored();
+        }
+    }
+
+    /// What is left to store when the turn has ended.
+    pub(super) fn into_rest(self) -> JournalPart {
+        JournalPart {
+            begin: self.begin(),
+            entries: self.pending,
         }
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
 use super::feed::{Feed, FeedEvent, Feeds};
-use super::journal::Journal;
+use super::journal::{Beginning, Journal};
 use super::receipt::Receipt;
 use super::window::{Identity, Window};
 use crate::clock::now_ms;
@@ -19,7 +19,10 @@ use crate::runtime::bindings::types;
 use crate::runtime::{
     self, Agents, Engine, Failure, FailureCode, Finished, Input, Output, ResolvedAgent, Services,
 };
-use crate::store::{FinishedTurn, Store, TurnRow, TurnStatus};
+use crate::store::{
+    Begin, Durability, FIRST_POSITION, FinishedTurn, JournalPart, Store, TurnRow, TurnStatus,
+    TurnSummary,
+};
 
 /// A turn that is to be run.
 #[derive(Clone)]
@@ -30,6 +33,10 @@ pub struct Job {
     /// Position of the message that it answers.
     pub position: Option<i64>,
     pub input: Input,
+    /// The token that it came by.
+    pub token: Option<String>,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
     pub feed: Arc<Feed>,
 }
 
@@ -108,7 +115,7 @@ impl Runner {
                 "The turn was cancelled.",
             ));
         }
-        let Identity { tenant, turn, .. } = &job.identity;
+        let tenant = &job.identity.tenant;
         let loaded = match self.agents.resolve(tenant, &job.agent).await {
             Ok(loaded) => loaded,
             Err(failure) => return Ended::without_run(failure),
@@ -119,39 +126,56 @@ impl Runner {
         };
         job.feed.push(FeedEvent::Started);
         let started_ms = now_ms();
-        let begin = self.begin(&loaded.agent, tenant, turn, started_ms);
-        let run = self.run_instance(job, &loaded.agent, Journal::live(), input, started_ms);
-        let (begun, finished) = tokio::join!(begin, run);
-        if let Err(error) = begun {
-            warn!(turn, error = %format!("{error:#}"), "the beginning of a turn was not stored");
-        }
+        let beginning = match beginning(&loaded.agent, started_ms) {
+            Ok(beginning) => Arc::new(beginning),
+            Err(error) => return Ended::without_run(internal(&error)),
+        };
+        let journal = Journal::live(Some(Arc::clone(&beginning)));
+        let run = self.run_instance(job, &loaded.agent, journal, input, started_ms);
+        let finished = self.run_in_sight(job, &beginning, run).await;
         let mut ended = Ended::of(finished);
+        ended.ran = Some((loaded.agent.version, started_ms));
         ended.receipt.timing.queue_us = micros(queued);
         ended.receipt.timing.load_us = micros(loaded.load);
         ended.receipt.timing.compile_us = micros(loaded.compile);
         ended
     }
 
-    /// Marks a turn as running. Done beside the run, so that the guest does not
-    /// wait for a commit.
-    async fn begin(
+    /// Runs a turn; one that has stored nothing for a while is marked as
+    /// running, so that it is seen.
+    async fn run_in_sight(
         &self,
-        agent: &ResolvedAgent,
-        tenant: &str,
-        turn: &str,
-        started_ms: i64,
-    ) -> Result<()> {
-        let limits = serde_json::to_string(&agent.limits)?;
-        self.store
-            .begin_turn(
-                tenant,
-                turn,
-                agent.version,
-                &agent.digest,
-                limits,
-                started_ms,
-            )
+        job: &Job,
+        beginning: &Beginning,
+        run: impl Future<Output = Finished>,
+    ) -> Finished {
+        let mut run = std::pin::pin!(run);
+        if let Ok(finished) = tokio::time::timeout(A_WHILE, &mut run).await {
+            return finished;
+        }
+        let (finished, ()) = tokio::join!(run, self.mark_running(job, beginning));
+        finished
+    }
+
+    async fn mark_running(&self, job: &Job, beginning: &Beginning) {
+        let Some(begin) = beginning.to_store() else {
+            return;
+        };
+        let part = JournalPart {
+            begin: Some(begin),
+            entries: Vec::new(),
+        };
+        let Identity { tenant, turn, .. } = &job.identity;
+        match self
+            .store
+            .append_journal(tenant, turn, part, Durability::Written)
             .await
+        {
+            Ok(()) => beginning.is_stored(),
+            Err(error) => {
+                warn!(turn, error = %format!("{error:#}"), "a turn was not marked as running");
+            }
+        }
     }
 
     async fn run_instance(
@@ -209,7 +233,7 @@ impl Runner {
     async fn store_end(&self, job: &Job, ended: Ended) {
         let Identity { tenant, turn, .. } = &job.identity;
         let status = ended.status();
-        metrics::counter!("anchorhold_turns_total", "status" => status_name(status)).increment(1);
+        metrics::counter!("anchorhold_turns_total", "status" => status.name()).increment(1);
         if let Err(failure) = &ended.outcome {
             info!(turn, agent = job.agent, code = ?failure.code, message = failure.message, detail = failure.detail, "a turn failed");
         }
@@ -226,7 +250,11 @@ impl Runner {
             },
         };
         let stored = match ended.into_row(tenant, turn) {
-            Ok(row) => self.store_persistently(row).await,
+            Ok((row, ran)) => {
+                let row = Arc::new(row);
+                let stored = self.store_persistently(&row).await;
+                stored.map(|()| job.feed.end(summary(job, &row, ran)))
+            }
             Err(error) => Err(error),
         };
         if let Err(error) = stored {
@@ -242,10 +270,10 @@ impl Runner {
     }
 
     /// Stores an end, trying again while the database is busy.
-    async fn store_persistently(&self, row: FinishedTurn) -> Result<()> {
+    async fn store_persistently(&self, row: &Arc<FinishedTurn>) -> Result<()> {
         let mut pause = Duration::from_millis(200);
         for _ in 0..6 {
-            match self.store.finish_turn(row.clone()).await {
+            match self.store.finish_turn(Arc::clone(row)).await {
                 Ok(()) => return Ok(()),
                 Err(error) => {
                     warn!(turn = row.id, error = %format!("{error:#}"), "storing the end of a turn failed; trying again")
@@ -254,7 +282,7 @@ impl Runner {
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
-        self.store.finish_turn(row).await
+        self.store.finish_turn(Arc::clone(row)).await
     }
 
     /// Runs an ended turn again from its journal, with no effect outside, and
@@ -303,8 +331,8 @@ impl Runner {
     }
 }
 
-/// The position of the first message of a conversation.
-const FIRST_POSITION: i64 = 2;
+/// After so long a turn that has stored nothing is marked as running.
+const A_WHILE: Duration = Duration::from_millis(50);
 
 impl Job {
     /// The job of a stored turn.
@@ -327,6 +355,8 @@ impl Job {
             seed,
             position: row.position,
             input: codec::decode(&row.input)?,
+            token: row.token.clone(),
+            created_at: row.created_at,
             feed,
         })
     }
@@ -337,7 +367,11 @@ struct Ended {
     outcome: Result<Output, Failure>,
     receipt: Receipt,
     closed: Option<crate::turn::Closed>,
+    ran: Option<Ran>,
 }
+
+/// The version that ran, and since when.
+type Ran = (i64, i64);
 
 impl Ended {
     fn without_run(failure: Failure) -> Self {
@@ -349,6 +383,7 @@ impl Ended {
             outcome: Err(failure),
             receipt,
             closed: None,
+            ran: None,
         }
     }
 
@@ -358,6 +393,7 @@ impl Ended {
             outcome,
             receipt: closed.receipt.clone(),
             closed: Some(closed),
+            ran: None,
         }
     }
 
@@ -369,7 +405,7 @@ impl Ended {
         }
     }
 
-    fn into_row(self, tenant: &str, turn: &str) -> Result<FinishedTurn> {
+    fn into_row(mut self, tenant: &str, turn: &str) -> Result<(FinishedTurn, Option<Ran>)> {
         let status = self.status();
         let (output, text, error) = match &self.outcome {
             Ok(output) => (Some(codec::encode(output)?), reply_text(output), None),
@@ -377,9 +413,10 @@ impl Ended {
         };
         let (journal, log, usage) = self
             .closed
+            .take()
             .map(|closed| (closed.journal, closed.log, closed.usage))
             .unwrap_or_default();
-        Ok(FinishedTurn {
+        let row = FinishedTurn {
             tenant: tenant.to_owned(),
             id: turn.to_owned(),
             status,
@@ -390,7 +427,39 @@ impl Ended {
             journal,
             log,
             usage,
-        })
+            finished_at: now_ms(),
+        };
+        Ok((row, self.ran))
+    }
+}
+
+fn beginning(agent: &ResolvedAgent, started_at: i64) -> Result<Beginning> {
+    Ok(Beginning::new(Begin {
+        version: agent.version,
+        digest: agent.digest.clone(),
+        limits: serde_json::to_string(&agent.limits)?,
+        started_at,
+    }))
+}
+
+/// What is told of an ended turn, without reading it back.
+fn summary(job: &Job, row: &FinishedTurn, ran: Option<Ran>) -> TurnSummary {
+    TurnSummary {
+        id: row.id.clone(),
+        kind: job.input.kind(),
+        agent: job.agent.clone(),
+        version: ran.map(|(version, _)| version),
+        conversation: job.identity.conversation.clone(),
+        user_id: job.identity.user.clone(),
+        channel: job.identity.channel.clone(),
+        token: job.token.clone(),
+        status: row.status,
+        text: row.text.clone(),
+        error: row.error.clone(),
+        receipt: Some(row.receipt.clone()),
+        created_at: job.created_at,
+        started_at: ran.map(|(_, at)| at),
+        finished_at: Some(row.finished_at),
     }
 }
 
@@ -513,17 +582,6 @@ fn internal(error: &anyhow::Error) -> Failure {
     let mut failure = Failure::new(FailureCode::Internal, "The host could not run this turn.");
     failure.detail = Some(format!("{error:#}"));
     failure
-}
-
-fn status_name(status: TurnStatus) -> &'static str {
-    match status {
-        TurnStatus::Queued => "queued",
-        TurnStatus::Running => "running",
-        TurnStatus::Waiting => "waiting",
-        TurnStatus::Completed => "completed",
-        TurnStatus::Failed => "failed",
-        TurnStatus::Cancelled => "cancelled",
-    }
 }
 
 fn micros(duration: Duration) -> u64 {

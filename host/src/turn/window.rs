@@ -19,7 +19,9 @@ use super::receipt::Receipt;
 use crate::codec;
 use crate::registry::Grant;
 use crate::runtime::{Failure, FailureCode, ResolvedAgent};
-use crate::store::{Durability, JournalEntry, JournalStatus, LogLine, Store, UsageRow};
+use crate::store::{
+    Begin, Durability, JournalEntry, JournalPart, JournalStatus, LogLine, Store, UsageRow,
+};
 
 /// Whose turn it is; fixed for its length.
 #[derive(Debug, Clone)]
@@ -283,12 +285,13 @@ impl Window {
         let recorder = Recorder {
             asked,
             before: self.journal.pending.clone(),
+            begin: self.journal.begin(),
             at,
             started,
             of: std::marker::PhantomData,
         };
         let answer = effect(recorder).await.map_err(Stop::Host)?;
-        self.journal.pending.clear();
+        self.journal.stored();
         self.clock.advance(at);
         self.receipt.timing.host_us += micros(started.elapsed());
         Ok(answer)
@@ -379,7 +382,7 @@ impl Window {
         Closed {
             unasked: self.journal.left_over().map(|entry| entry.kind.clone()),
             receipt: self.receipt,
-            journal: self.journal.pending,
+            journal: self.journal.into_rest(),
             log: self.log,
             usage: self.usage,
         }
@@ -451,9 +454,9 @@ impl Window {
             Commit::Intent => Durability::Written,
             Commit::Synced => Durability::Synced,
         };
-        let mut entries = std::mem::take(&mut self.journal.pending);
-        entries.push(asked.entry(JournalStatus::Begun, None, self.now_ns(), 0));
-        self.store_entries(entries, durability).await
+        let begun = asked.entry(JournalStatus::Begun, None, self.now_ns(), 0);
+        self.journal.pending.push(begun);
+        self.store_pending(durability).await
     }
 
     /// Records how a call ended and moves the guest's time on.
@@ -477,20 +480,21 @@ impl Window {
         if self.journal.pending.len() < MAX_PENDING {
             return Ok(());
         }
-        let entries = std::mem::take(&mut self.journal.pending);
-        self.store_entries(entries, Durability::Written).await
+        self.store_pending(Durability::Written).await
     }
 
-    async fn store_entries(
-        &self,
-        entries: Vec<JournalEntry>,
-        durability: Durability,
-    ) -> Result<(), Stop> {
+    async fn store_pending(&mut self, durability: Durability) -> Result<(), Stop> {
         let Identity { tenant, turn, .. } = &self.identity;
+        let part = JournalPart {
+            begin: self.journal.begin(),
+            entries: std::mem::take(&mut self.journal.pending),
+        };
         self.store
-            .append_journal(tenant, turn, entries, durability)
+            .append_journal(tenant, turn, part, durability)
             .await
-            .map_err(Stop::Host)
+            .map_err(Stop::Host)?;
+        self.journal.stored();
+        Ok(())
     }
 
     /// The time, of a clock that never goes back within a turn.
@@ -503,7 +507,7 @@ impl Window {
 /// What is left of a window when its turn has ended.
 pub(crate) struct Closed {
     pub(crate) receipt: Receipt,
-    pub(crate) journal: Vec<JournalEntry>,
+    pub(crate) journal: JournalPart,
     pub(crate) log: Vec<LogLine>,
     pub(crate) usage: Vec<UsageRow>,
     /// The first recorded call that a re-run did not ask for.
@@ -514,21 +518,25 @@ pub(crate) struct Closed {
 pub struct Recorder<R, E> {
     asked: Asked,
     before: Vec<JournalEntry>,
+    begin: Option<Arc<Begin>>,
     at: u64,
     started: Instant,
     of: std::marker::PhantomData<fn(R, E)>,
 }
 
 impl<R: Serialize, E: Serialize> Recorder<R, E> {
-    /// The entries to store: all that wait, and this call with its answer.
+    /// What to store: all that waits, and this call with its answer.
     ///
     /// # Errors
     ///
     /// If the answer cannot be encoded.
-    pub fn entries(&self, answer: &Result<R, E>) -> anyhow::Result<Vec<JournalEntry>> {
+    pub fn part(&self, answer: &Result<R, E>) -> anyhow::Result<JournalPart> {
         let mut entries = self.before.clone();
         entries.push(self.asked.ended(answer, self.at, self.started.elapsed())?);
-        Ok(entries)
+        Ok(JournalPart {
+            begin: self.begin.clone(),
+            entries,
+        })
     }
 }
 

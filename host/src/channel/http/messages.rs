@@ -147,7 +147,10 @@ async fn answer(
             api.host.store.settle().await?;
         }
     }
-    answer_by_row(api, caller, &feed.turn).await
+    match feed.summary() {
+        Some(end) => show(TurnView::of_row(end.clone())),
+        None => answer_by_row(api, caller, &feed.turn).await,
+    }
 }
 
 /// A request that came before gets the answer of then.
@@ -165,9 +168,12 @@ async fn repeated(
 }
 
 async fn answer_by_row(api: &Api, caller: &Caller, turn: &str) -> Result<Response, Problem> {
-    let view = TurnView::load(api, &caller.tenant, turn).await?;
+    show(TurnView::load(api, &caller.tenant, turn).await?)
+}
+
+fn show(view: TurnView) -> Result<Response, Problem> {
     if let Some(failure) = &view.error {
-        return Err(Problem::of_failure(turn, failure));
+        return Err(Problem::of_failure(&view.turn, failure));
     }
     let status = if view.status == TurnStatus::Completed {
         StatusCode::OK

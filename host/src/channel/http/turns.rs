@@ -15,7 +15,7 @@ use super::{Api, Caller, Code, Problem, sse};
 use crate::codec;
 use crate::runtime::Failure;
 use crate::store::{
-    JournalStatus, Scope, StoredMessage, TurnFilter, TurnKind, TurnRow, TurnStatus,
+    JournalStatus, Scope, StoredMessage, TurnFilter, TurnKind, TurnStatus, TurnSummary,
 };
 use crate::turn::{Receipt, Replayed};
 
@@ -126,7 +126,7 @@ impl TurnView {
     ///
     /// `not-found` if there is none in this tenant.
     pub(super) async fn load(api: &Api, tenant: &str, turn: &str) -> Result<Self, Problem> {
-        let row = api.host.store.turn(tenant, turn).await?;
+        let row = api.host.store.turn_summary(tenant, turn).await?;
         if row.as_ref().is_some_and(|row| row.status.is_final())
             && let Some(feed) = api.host.feeds.get(turn)
         {
@@ -136,7 +136,7 @@ impl TurnView {
         row.map(Self::of_row).ok_or_else(|| no_such_turn(turn))
     }
 
-    fn of_row(row: TurnRow) -> Self {
+    pub(super) fn of_row(row: TurnSummary) -> Self {
         let error: Option<Failure> = row
             .error
             .as_deref()
@@ -337,8 +337,8 @@ pub(super) async fn messages(
 
 /// A turn that the caller may see: with `read` any, else only those it began.
 async fn readable(api: &Api, caller: &Caller, turn: &str) -> Result<TurnView, Problem> {
-    let row = api.host.store.turn(&caller.tenant, turn).await?;
-    let own = |row: &TurnRow| row.token.as_deref() == Some(&caller.token);
+    let row = api.host.store.turn_summary(&caller.tenant, turn).await?;
+    let own = |row: &TurnSummary| row.token.as_deref() == Some(&caller.token);
     row.filter(|row| caller.may(Scope::Read) || own(row))
         .map(TurnView::of_row)
         .ok_or_else(|| no_such_turn(turn))

@@ -3,16 +3,12 @@
 use std::sync::{Arc, Mutex};
 
 use anyhow::bail;
-use sqlx::Row;
 
 use super::*;
 
 async fn writer(folder: &tempfile::TempDir) -> Writer {
-    let options = SqliteConnectOptions::new()
-        .filename(folder.path().join("test.db"))
-        .create_if_missing(true)
-        .journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
-    let writer = Writer::start(&options).await.unwrap();
+    let path = folder.path().join("test.db");
+    let writer = Writer::start(crate::store::sql::open(&path).unwrap(), &path).unwrap();
     insert_sql(&writer, "CREATE TABLE numbers (n INTEGER PRIMARY KEY)")
         .await
         .unwrap();
@@ -20,10 +16,7 @@ async fn writer(folder: &tempfile::TempDir) -> Writer {
 }
 
 async fn insert_sql(writer: &Writer, sql: &'static str) -> Result<()> {
-    let operation = async move |db: &mut SqliteConnection| {
-        db.execute(sql).await?;
-        Ok(())
-    };
+    let operation = move |db: &Connection| Ok(db.execute_batch(sql)?);
     writer.write(Durability::Synced, operation, |()| ()).await
 }
 
@@ -34,11 +27,8 @@ async fn a_failing_operation_spoils_no_other() {
     let writes = (0..50).map(|n| {
         let writer = Arc::clone(&writer);
         tokio::spawn(async move {
-            let operation = async move |db: &mut SqliteConnection| {
-                sqlx::query("INSERT INTO numbers VALUES ($1)")
-                    .bind(n)
-                    .execute(&mut *db)
-                    .await?;
+            let operation = move |db: &Connection| {
+                db.execute("INSERT INTO numbers VALUES (?1)", [n])?;
                 if n % 7 == 0 {
                     bail!("no multiples of seven");
                 }
@@ -56,11 +46,9 @@ async fn a_failing_operation_spoils_no_other() {
     let count = writer
         .write(
             Durability::Written,
-            async |db: &mut SqliteConnection| {
-                let row = sqlx::query("SELECT count(*) FROM numbers")
-                    .fetch_one(&mut *db)
-                    .await?;
-                Ok(row.get::<i64, _>(0))
+            |db: &Connection| {
+                let count = db.query_row("SELECT count(*) FROM numbers", (), |row| row.get(0))?;
+                Ok::<i64, _>(count)
             },
             |_| (),
         )
@@ -78,7 +66,7 @@ async fn committed_runs_in_the_order_of_the_operations() {
         let order = Arc::clone(&order);
         writer.write(
             Durability::Synced,
-            async move |_: &mut SqliteConnection| Ok(n),
+            move |_: &Connection| Ok(n),
             move |n: &i32| order.lock().unwrap().push(*n),
         )
     });
@@ -102,10 +90,7 @@ async fn what_was_written_is_settled_by_a_sync() {
     let folder = tempfile::tempdir().unwrap();
     let writer = writer(&folder).await;
     assert!(writer.progress.is_settled(), "the table was made synced");
-    let insert = async |db: &mut SqliteConnection| {
-        db.execute("INSERT INTO numbers VALUES (1)").await?;
-        Ok(())
-    };
+    let insert = |db: &Connection| Ok(db.execute_batch("INSERT INTO numbers VALUES (1)")?);
     writer
         .write(Durability::Written, insert, |()| ())
         .await
@@ -119,11 +104,8 @@ async fn what_was_written_is_settled_by_a_sync() {
 async fn a_disk_that_fails_takes_in_nothing_more() {
     let folder = tempfile::tempdir().unwrap();
     // A database without a log, so that there is nothing to sync.
-    let other = SqliteConnectOptions::new()
-        .filename(folder.path().join("other.db"))
-        .create_if_missing(true)
-        .journal_mode(sqlx::sqlite::SqliteJournalMode::Delete);
-    let broken = Writer::start(&other).await.unwrap();
+    let path = folder.path().join("other.db");
+    let broken = Writer::start(Connection::open(&path).unwrap(), &path).unwrap();
     let error = insert_sql(&broken, "CREATE TABLE numbers (n INTEGER)")
         .await
         .unwrap_err();
