@@ -20,8 +20,8 @@ use crate::inbox::Inbox;
 use crate::llm::Gateway;
 use crate::net::Outbound;
 use crate::registry::{FolderWatch, Hooks, Registry};
-use crate::runtime::{Agents, Components, Engine, Failure, FailureCode, Services};
-use crate::store::{DEFAULT_TENANT, Store, TurnStatus};
+use crate::runtime::{Agents, Components, Engine, Services};
+use crate::store::{DEFAULT_TENANT, Store};
 use crate::turn::{Feeds, Job, Runner, Scheduler};
 
 /// Agents' databases that stay open.
@@ -164,6 +164,7 @@ impl Host {
         let dispatcher = Arc::new(Dispatcher::new(
             Arc::clone(&self.store),
             Arc::clone(&self.inbox),
+            Arc::clone(&self.feeds),
             Arc::clone(&self.bus),
             self.config.events.clone(),
         ));
@@ -191,8 +192,8 @@ impl Host {
         }
     }
 
-    /// Turns that an earlier process accepted and did not begin are run;
-    /// those that it was running are ended as interrupted.
+    /// Turns that an earlier process left unfinished go on: those that it was
+    /// running by running again against their journals.
     async fn take_up_unfinished(&self) -> Result<()> {
         let rows = self
             .store
@@ -203,14 +204,9 @@ impl Host {
             info!(turns = rows.len(), "taking up turns of an earlier process");
         }
         for row in rows {
-            let job = Job::of_row(&row, self.feeds.open(&row.id))?;
-            if row.status == TurnStatus::Running {
-                let failure = Failure::new(
-                    FailureCode::Interrupted,
-                    "The host stopped while this turn was running.",
-                );
-                self.runner.refuse(&job, failure).await;
-            } else if let Some(seat) = self.scheduler.wait_for_seat().await {
+            let feed = self.feeds.open_again(&row.id, row.attempts);
+            let job = Job::of_row(&row, feed)?;
+            if let Some(seat) = self.scheduler.wait_for_seat().await {
                 self.scheduler.enqueue(job, seat);
             }
         }

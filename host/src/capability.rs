@@ -65,6 +65,13 @@ impl Refusable for types::Error {
     fn denied(message: String) -> Self {
         error(types::ErrorKind::Denied, message)
     }
+
+    fn unknown(message: String) -> Self {
+        types::Error {
+            retryable: false,
+            ..error(types::ErrorKind::Unavailable, message)
+        }
+    }
 }
 
 impl Refusable for llm_types::Error {
@@ -79,6 +86,13 @@ impl Refusable for llm_types::Error {
             attempts: 0,
             usage: None,
             detail_json: None,
+        }
+    }
+
+    fn unknown(message: String) -> Self {
+        Self {
+            kind: llm_types::ErrorKind::Connection,
+            ..Self::denied(message)
         }
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::clock::now_ms;
 use crate::codec;
 use crate::runtime::Input;
-use crate::store::{Accepted, Durability, Idempotency, NewMessage, NewTurn, Store};
+use crate::store::{Accepted, DeliveryKey, Durability, Idempotency, NewMessage, NewTurn, Store};
 use crate::turn::{Feed, Feeds, Identity, Job, Scheduler, Seat};
 
 /// Something that came in.
@@ -23,6 +23,8 @@ pub struct Inbound {
     pub token: Option<String>,
     pub input: Input,
     pub idempotency: Option<Idempotency>,
+    /// The delivery of an event that it is.
+    pub delivery: Option<DeliveryKey>,
 }
 
 /// What became of it.
@@ -109,6 +111,7 @@ impl Inbox {
             input: inbound.input,
             token: turn.token.clone(),
             created_at: turn.created_at,
+            recovered: false,
             feed: Arc::clone(&feed),
         };
         let scheduler = Arc::clone(&self.scheduler);
@@ -159,6 +162,7 @@ fn new_turn(id: &str, inbound: &Inbound) -> Result<NewTurn> {
         input: codec::encode(&inbound.input)?,
         message,
         idempotency: inbound.idempotency.clone(),
+        delivery: inbound.delivery.clone(),
         created_at: now_ms(),
     })
 }

@@ -81,6 +81,14 @@ struct Route {
     model: Arc<str>,
 }
 
+/// What an alias stands for.
+pub(crate) struct Target {
+    pub(crate) provider: String,
+    pub(crate) model: String,
+    /// Its calls cost nothing.
+    pub(crate) free: bool,
+}
+
 /// All models of the operator, by alias.
 pub struct Gateway {
     routes: BTreeMap<String, Route>,
@@ -186,6 +194,16 @@ impl Gateway {
                 model: route.model.to_string(),
             })
             .collect()
+    }
+
+    /// What an alias stands for.
+    pub(crate) fn target(&self, alias: &str) -> Option<Target> {
+        let route = self.routes.get(alias)?;
+        Some(Target {
+            provider: route.provider.name.clone(),
+            model: route.model.to_string(),
+            free: route.provider.free,
+        })
     }
 
     fn route(&self, alias: &str) -> Result<&Route, wire::Error> {

@@ -33,8 +33,8 @@ pub use plugin_files::PluginFile;
 pub use state::{StateChange, StateScope, StateValue};
 pub use tokens::{Scope, TokenRow};
 pub use turns::{
-    Accepted, FinishedTurn, Idempotency, NewMessage, NewTurn, TurnFilter, TurnKind, TurnRow,
-    TurnStatus, TurnSummary,
+    Accepted, DeliveryKey, FinishedTurn, Idempotency, NewMessage, NewTurn, TurnFilter, TurnKind,
+    TurnRow, TurnStatus, TurnSummary,
 };
 pub use usage::{UsageGroup, UsageRow};
 pub use writer::Durability;

@@ -8,6 +8,7 @@
 mod clock;
 mod feed;
 mod journal;
+mod plan;
 mod receipt;
 mod runner;
 mod scheduler;

@@ -9,6 +9,7 @@
 mod agents;
 mod bad_input;
 mod capabilities;
+mod chaos;
 mod cli;
 mod events;
 mod exact;
@@ -17,6 +18,7 @@ mod house;
 mod limits;
 mod messages;
 mod outbound;
+mod recovery;
 mod registry;
 mod restart;
 mod web;

@@ -34,23 +34,3 @@ async fn a_graceful_stop_finishes_what_runs() {
     let host = host.stop().await.start().await;
     assert_eq!(host.ended(&turn).await["text"], "slept\ndone");
 }
-
-#[tokio::test]
-async fn after_a_crash_no_turn_is_left_running() {
-    let host = TestHost::new()
-        .plugin("probe")
-        .set("turns.concurrent", 1)
-        .start()
-        .await;
-    let running = host.ask_async("probe", "sleep 600000").await.turn();
-    host.wait_for("the turn runs", async || {
-        (host.get(&format!("/api/v1/turns/{running}")).await.body["status"] == "running")
-            .then_some(())
-    })
-    .await;
-    let queued = host.ask_async("probe", "echo later").await.turn();
-    let host = host.crash().await.start().await;
-    assert_eq!(host.ended(&queued).await["text"], "later");
-    let ended = host.ended(&running).await;
-    assert_eq!(ended["error"]["code"], "interrupted", "{ended:#}");
-}

@@ -73,6 +73,11 @@ impl TestHost {
         self.stderr.lock().expect("no panic").clone()
     }
 
+    /// A client that speaks as the administrator.
+    pub fn client(&self) -> reqwest::Client {
+        self.client.clone()
+    }
+
     /// The id of its process.
     pub fn pid(&self) -> u32 {
         self.child.id().expect("it runs")

@@ -4,6 +4,7 @@
 
 mod bench;
 mod cache;
+mod chaos;
 mod deny;
 mod foreign;
 mod guests;
@@ -34,6 +35,8 @@ enum Task {
     Up(up::Options),
     /// Run everything that CI runs: format, clippy, builds, tests.
     Test(test::Options),
+    /// Kill a host again and again while people talk to it.
+    Chaos(chaos::Options),
     /// Measure the host and keep the tables in docs/benchmarks.md.
     Bench(bench::Options),
     /// Build every agent and test guest into `<target>/guests`.
@@ -61,6 +64,7 @@ fn run(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Up(options) => up::run(&workspace, &options),
         Task::Test(options) => test::run(&workspace, &options),
+        Task::Chaos(options) => chaos::run(&workspace, &options),
         Task::Bench(options) => bench::run(&workspace, &options),
         Task::Guests(options) => guests::run(&workspace, &options),
         Task::WasmTarget => wasm_target::ensure(&workspace),

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: what CI runs, in the order in which failures are cheapest to find.
 
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -25,12 +26,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The tests drive the built program and the built guests; they find both by these variables.
 fn tests(workspace: &Workspace, options: &Options) -> Result<()> {
+    step::run(command(workspace).args(&options.filter))
+}
+
+/// The tests drive the built program and the built guests; they find both by these variables.
+pub(crate) fn command(workspace: &Workspace) -> Command {
     let mut cargo = workspace.cargo(["test", "--workspace"]);
     cargo
-        .args(&options.filter)
         .env("ANCHORHOLD_GUESTS_DIR", workspace.guests_dir())
         .env("ANCHORHOLD_BIN", workspace.host_binary());
-    step::run(&mut cargo)
+    cargo
 }

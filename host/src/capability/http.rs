@@ -50,11 +50,7 @@ impl http::Host for Http<'_> {
             grant: None,
             args: &request,
         };
-        let commit = if is_safe(&request.method) {
-            Commit::Later
-        } else {
-            Commit::Synced
-        };
+        let commit = commit_of(&request);
         let effect = self.outbound.send(
             request.clone(),
             &agent.limits.http,
@@ -65,7 +61,15 @@ impl http::Host for Http<'_> {
     }
 }
 
-/// Methods that can be repeated without harm (RFC 9110, section 9.2.1).
-fn is_safe(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD" | "OPTIONS")
+/// Safe methods change nothing, and idempotent ones come to the same when they
+/// happen again (RFC 9110, section 9.2); so does whatever has an idempotency
+/// key, which the other side keeps.
+fn commit_of(request: &http::Request) -> Commit {
+    let has_key = |(name, _): &(String, String)| name.eq_ignore_ascii_case("idempotency-key");
+    match request.method.as_str() {
+        "GET" | "HEAD" | "OPTIONS" => Commit::Later,
+        "PUT" | "DELETE" => Commit::Synced,
+        _ if request.headers.iter().any(has_key) => Commit::Synced,
+        _ => Commit::Once,
+    }
 }

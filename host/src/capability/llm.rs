@@ -1,20 +1,15 @@
 //! `llm`: language models. The effect is the gateway's; this file keeps the
 //! generations a turn has open and puts each on the bill once, however it ends.
 
-#![expect(
-    clippy::result_large_err,
-    reason = "the contract's error is a record; one is made per failed call, not per item"
-)]
-
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::select_all;
 use wasmtime::component::{HasData, Resource, ResourceTable};
 
 use crate::clock::now_ms;
-use crate::llm::{Gateway, Generation};
+use crate::llm::{Gateway, Generation, Target, estimate, tokens_of};
 use crate::registry::Grant;
 use crate::runtime::HostState;
 use crate::runtime::bindings::llm;
@@ -37,9 +32,21 @@ pub struct Generations {
 }
 
 struct Open {
-    /// None in a turn that is answered from its record.
+    /// None while it is answered from the record.
     generation: Option<Generation>,
     started: Instant,
+    /// The call that started it.
+    call: i64,
+    cut_off: Option<CutOff>,
+}
+
+/// A generation that a crash cut off.
+struct CutOff {
+    request: llm::Request,
+    /// The guest has read of it, so that it cannot begin again.
+    read: bool,
+    /// What the attempt cost that was lost, as far as can be known.
+    lost: Option<UsageRow>,
 }
 
 impl Generations {
@@ -50,37 +57,47 @@ impl Generations {
         self.opened
     }
 
-    fn add(&mut self, id: u32, generation: Option<Generation>, started: Instant) {
-        let open = Open {
-            generation,
-            started,
-        };
-        self.open.insert(id, open);
+    /// The generation; one that a crash cut off before the guest read of it
+    /// begins again.
+    async fn live(&mut self, id: u32, gateway: &Gateway) -> Result<&mut Generation, llm::Error> {
+        let ended = || internal("this generation has ended");
+        let open = self.open.get_mut(&id).ok_or_else(ended)?;
+        if let (None, Some(cut_off)) = (&open.generation, &open.cut_off) {
+            if cut_off.read {
+                return Err(interrupted());
+            }
+            open.generation = Some(gateway.start(cut_off.request.clone()).await?);
+        }
+        open.generation.as_mut().ok_or_else(ended)
     }
 
-    fn live(&mut self, id: u32) -> Result<&mut Generation, llm::Error> {
-        self.open
-            .get_mut(&id)
-            .and_then(|open| open.generation.as_mut())
-            .ok_or_else(|| internal("this generation has ended"))
+    /// The guest has what was read of a generation.
+    fn has_read(&mut self, id: u32) {
+        if let Some(Open {
+            generation: None,
+            cut_off: Some(cut_off),
+            ..
+        }) = self.open.get_mut(&id)
+        {
+            cut_off.read = true;
+        }
     }
 
     /// Takes a generation out and puts it on the bill.
     pub(super) fn close(&mut self, id: u32, window: &mut Window) {
-        let Some(Open {
-            generation: Some(generation),
-            started,
-        }) = self.open.remove(&id)
-        else {
+        let Some(open) = self.open.remove(&id) else {
+            return;
+        };
+        if let Some(lost) = open.cut_off.and_then(|cut_off| cut_off.lost) {
+            window.charge(lost, Duration::ZERO);
+        }
+        let Some(generation) = open.generation else {
             return;
         };
         let usage = generation.usage();
         let number = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
         let row = UsageRow {
-            seq: 0,
-            agent: String::new(),
-            user_id: None,
-            channel: String::new(),
+            call: open.call,
             provider: generation.provider().to_owned(),
             model: generation.model().to_owned(),
             input_tokens: number(usage.input_tokens),
@@ -88,8 +105,9 @@ impl Generations {
             estimated: usage.estimated,
             cost_micro_usd: usage.cost_micro_usd.map(number),
             at: now_ms(),
+            ..UsageRow::default()
         };
-        window.charge(row, started.elapsed());
+        window.charge(row, open.started.elapsed());
     }
 
     /// Puts what is still open on the bill and cancels it: the turn has ended.
@@ -104,9 +122,10 @@ impl Generations {
     pub(super) async fn forward(
         &mut self,
         id: u32,
+        gateway: &Gateway,
         mut show: impl FnMut(String),
     ) -> Result<llm::Response, llm::Error> {
-        let generation = self.live(id)?;
+        let generation = self.live(id, gateway).await?;
         loop {
             let events = generation.next(64).await?;
             if events.is_empty() {
@@ -168,13 +187,21 @@ impl llm::Host for Llm<'_> {
             args: &request,
         };
         let id = generations.next_id();
+        let seq = window.next_call();
         let effect = async {
-            let started = Instant::now();
-            let generation = gateway.start(request.clone()).await?;
-            generations.add(id, Some(generation), started);
-            generations.live(id)?.finish().await
+            let open = Open {
+                started: Instant::now(),
+                generation: Some(gateway.start(request.clone()).await?),
+                call: seq,
+                cut_off: None,
+            };
+            generations.open.insert(id, open);
+            generations.live(id, gateway).await?.finish().await
         };
         let answer = window.perform(call, Commit::Intent, effect).await?;
+        if window.repeats() {
+            charge_lost(window, lost(gateway, &request, seq));
+        }
         generations.close(id, window);
         Ok(answer)
     }
@@ -197,6 +224,7 @@ impl llm::Host for Llm<'_> {
             args: &request,
         };
         let started = Instant::now();
+        let seq = window.next_call();
         let mut generation = None;
         let effect = async {
             if full {
@@ -206,13 +234,25 @@ impl llm::Host for Llm<'_> {
             Ok(())
         };
         let answer = window.perform(call, Commit::Intent, effect).await?;
-        Ok(match answer {
-            Ok(()) => {
-                generations.add(id, generation, started);
-                Ok(table.push(GenerationHandle { id })?)
-            }
-            Err(error) => Err(error),
-        })
+        if window.repeats() {
+            charge_lost(window, lost(gateway, &request, seq));
+        }
+        if let Err(error) = answer {
+            return Ok(Err(error));
+        }
+        let is_cut_off = generation.is_none() && !window.is_replay();
+        let open = Open {
+            generation,
+            started,
+            call: seq,
+            cut_off: is_cut_off.then(|| CutOff {
+                lost: lost(gateway, &request, seq).filter(|_| !window.is_paid(seq)),
+                request,
+                read: false,
+            }),
+        };
+        generations.open.insert(id, open);
+        Ok(Ok(table.push(GenerationHandle { id })?))
     }
 
     async fn wait_any(
@@ -226,6 +266,7 @@ impl llm::Host for Llm<'_> {
         let Self {
             window,
             generations,
+            gateway,
             ..
         } = self;
         let call = Call {
@@ -234,6 +275,13 @@ impl llm::Host for Llm<'_> {
             args: &ids,
         };
         let effect = async {
+            for (place, id) in ids.iter().enumerate() {
+                // What cannot go on says so when it is read.
+                let is_open = generations.open.contains_key(id);
+                if is_open && generations.live(*id, gateway).await.is_err() {
+                    return Ok(u32::try_from(place).unwrap_or(u32::MAX));
+                }
+            }
             let waits: Vec<_> = generations
                 .open
                 .iter_mut()
@@ -268,14 +316,23 @@ impl llm::Host for Llm<'_> {
             args: &request,
         };
         let started = Instant::now();
-        let answer = self
-            .window
-            .perform(call, Commit::Intent, self.gateway.embed(request.clone()))
-            .await?;
-        if let Ok(response) = &answer
-            && !self.window.is_replay()
-        {
-            let row = embed_usage(&request.model, response);
+        let seq = self.window.next_call();
+        let mut performed = false;
+        let effect = async {
+            performed = true;
+            self.gateway.embed(request.clone()).await
+        };
+        let answer = self.window.perform(call, Commit::Intent, effect).await?;
+        if self.window.repeats() {
+            let tokens = request.input.iter().map(String::len).sum();
+            let row = self
+                .gateway
+                .target(&request.model)
+                .map(|target| lost_row(target, estimate(tokens), seq));
+            charge_lost(self.window, row);
+        }
+        if let (true, Ok(response)) = (performed, &answer) {
+            let row = embed_usage(&request.model, response, seq);
             self.window.charge(row, started.elapsed());
         }
         Ok(answer)
@@ -309,6 +366,7 @@ impl llm::HostGeneration for Llm<'_> {
         let Self {
             window,
             generations,
+            gateway,
             ..
         } = self;
         let call = Call {
@@ -317,12 +375,12 @@ impl llm::HostGeneration for Llm<'_> {
             args: &(id, max),
         };
         let effect = async {
-            generations
-                .live(id)?
-                .next(max.clamp(1, 1_000) as usize)
-                .await
+            let generation = generations.live(id, gateway).await?;
+            generation.next(max.clamp(1, 1_000) as usize).await
         };
-        Ok(window.perform(call, Commit::Later, effect).await?)
+        let answer = window.perform(call, Commit::Later, effect).await?;
+        generations.has_read(id);
+        Ok(answer)
     }
 
     async fn finish(
@@ -333,6 +391,7 @@ impl llm::HostGeneration for Llm<'_> {
         let Self {
             window,
             generations,
+            gateway,
             ..
         } = self;
         let call = Call {
@@ -340,7 +399,7 @@ impl llm::HostGeneration for Llm<'_> {
             grant: None,
             args: &id,
         };
-        let effect = async { generations.live(id)?.finish().await };
+        let effect = async { generations.live(id, gateway).await?.finish().await };
         let answer = window.perform(call, Commit::Later, effect).await?;
         generations.close(id, window);
         Ok(answer)
@@ -349,7 +408,8 @@ impl llm::HostGeneration for Llm<'_> {
     async fn cancel(&mut self, handle: Resource<GenerationHandle>) -> wasmtime::Result<()> {
         self.window.enter()?;
         let id = self.id(&handle)?;
-        if let Ok(generation) = self.generations.live(id) {
+        let open = self.generations.open.get_mut(&id);
+        if let Some(generation) = open.and_then(|open| open.generation.as_mut()) {
             generation.cancel();
         }
         Ok(())
@@ -369,20 +429,51 @@ impl GenerationHandle {
     }
 }
 
-fn embed_usage(alias: &str, response: &llm::EmbedResponse) -> UsageRow {
+/// What a call cost that a crash cut off: what it said is counted, and nothing
+/// is known of an answer.
+fn lost(gateway: &Gateway, request: &llm::Request, call: i64) -> Option<UsageRow> {
+    let target = gateway.target(&request.model)?;
+    Some(lost_row(target, tokens_of(request), call))
+}
+
+fn lost_row(target: Target, input_tokens: u64, call: i64) -> UsageRow {
+    UsageRow {
+        call,
+        provider: target.provider,
+        model: target.model,
+        input_tokens: i64::try_from(input_tokens).unwrap_or(i64::MAX),
+        estimated: true,
+        cost_micro_usd: target.free.then_some(0),
+        at: now_ms(),
+        ..UsageRow::default()
+    }
+}
+
+fn charge_lost(window: &mut Window, row: Option<UsageRow>) {
+    if let Some(row) = row {
+        window.charge(row, Duration::ZERO);
+    }
+}
+
+fn embed_usage(alias: &str, response: &llm::EmbedResponse, call: i64) -> UsageRow {
     let number = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
     UsageRow {
-        seq: 0,
-        agent: String::new(),
-        user_id: None,
-        channel: String::new(),
+        call,
         provider: alias.to_owned(),
         model: response.model.clone(),
         input_tokens: number(response.usage.input_tokens),
-        output_tokens: 0,
         estimated: response.usage.estimated,
         cost_micro_usd: response.usage.cost_micro_usd.map(number),
         at: now_ms(),
+        ..UsageRow::default()
+    }
+}
+
+fn interrupted() -> llm::Error {
+    llm::Error {
+        kind: llm::ErrorKind::StreamInterrupted,
+        retry: llm::RetryClass::SameRequest,
+        ..llm::Error::denied("the host stopped while this answer was being read".to_owned())
     }
 }
 

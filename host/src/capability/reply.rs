@@ -6,6 +6,7 @@ use wasmtime::component::{HasData, Resource, ResourceTable};
 
 use super::error;
 use super::llm::{GenerationHandle, Generations};
+use crate::llm::Gateway;
 use crate::runtime::HostState;
 use crate::runtime::bindings::{llm, reply, types};
 use crate::turn::{Call, Commit, FeedEvent, Window};
@@ -17,6 +18,7 @@ pub(super) struct Reply<'a> {
     window: &'a mut Window,
     table: &'a mut ResourceTable,
     generations: &'a mut Generations,
+    gateway: &'a Gateway,
 }
 
 pub(super) struct HasReply;
@@ -27,11 +29,12 @@ impl HasData for HasReply {
 
 impl<'a> Reply<'a> {
     pub(super) fn of(state: &'a mut HostState) -> Self {
-        let (window, table, generations, _) = state.parts();
+        let (window, table, generations, services) = state.parts();
         Self {
             window,
             table,
             generations,
+            gateway: &services.gateway,
         }
     }
 }
@@ -63,6 +66,7 @@ impl reply::Host for Reply<'_> {
         let Self {
             window,
             generations,
+            gateway,
             ..
         } = self;
         let feed = Arc::clone(window.feed());
@@ -73,7 +77,7 @@ impl reply::Host for Reply<'_> {
             args: &id,
         };
         // What is over the limit is not shown; the whole answer fails then.
-        let effect = generations.forward(id, |text| {
+        let effect = generations.forward(id, gateway, |text| {
             room = room.saturating_sub(text.len() as u64);
             if room > 0 {
                 feed.push(FeedEvent::Text { text });

@@ -15,13 +15,18 @@ use crate::config;
 use crate::inbox::{Admitted, Inbound, Inbox};
 use crate::runtime::Input;
 use crate::runtime::bindings::events::Event;
-use crate::store::{Delivery, Durability, NewEvent, Store, TurnStatus};
+use crate::store::{Delivery, DeliveryKey, Durability, NewEvent, Store, TurnStatus};
+use crate::turn::Feeds;
 
 /// How long to wait at most before looking again.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// How long to wait after the store failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// How long to wait before looking again at a turn whose end was not stored, in
+/// milliseconds.
+const UNSTORED_MS: i64 = 60_000;
 
 /// Wakes the delivery of events.
 #[derive(Default)]
@@ -51,6 +56,7 @@ impl Bus {
 pub struct Dispatcher {
     store: Arc<Store>,
     inbox: Arc<Inbox>,
+    feeds: Arc<Feeds>,
     bus: Arc<Bus>,
     config: config::Events,
     /// Deliveries under way: event position and agent.
@@ -62,12 +68,14 @@ impl Dispatcher {
     pub fn new(
         store: Arc<Store>,
         inbox: Arc<Inbox>,
+        feeds: Arc<Feeds>,
         bus: Arc<Bus>,
         config: config::Events,
     ) -> Self {
         Self {
             store,
             inbox,
+            feeds,
             bus,
             config,
             under_way: Mutex::default(),
@@ -152,25 +160,14 @@ impl Dispatcher {
                 turn: None,
             });
         }
-        let seat = self
-            .inbox
-            .wait_for_seat()
-            .await
-            .context("the host is stopping")?;
-        let inbound = Inbound {
-            tenant: delivery.tenant_id.clone(),
-            agent: delivery.agent.clone(),
-            channel: "events".to_owned(),
-            user: None,
-            token: None,
-            input: Input::Event(event_of(delivery)),
-            idempotency: None,
+        let turn = match &delivery.turn {
+            // An earlier process began it; the turn goes on by itself.
+            Some(turn) => turn.clone(),
+            None => self.begin(delivery).await?,
         };
-        let Admitted::Turn(feed) = self.inbox.admit(inbound, seat).await? else {
-            anyhow::bail!("an event was taken for a repeated request");
-        };
-        feed.ended().await;
-        let turn = feed.turn.clone();
+        if let Some(feed) = self.feeds.get(&turn) {
+            feed.ended().await;
+        }
         let row = self
             .store
             .turn_summary(&delivery.tenant_id, &turn)
@@ -184,7 +181,42 @@ impl Dispatcher {
                 turn: Some(turn),
             });
         }
+        if !row.status.is_final() {
+            // Its end could not be stored; it goes on at the next start.
+            return Ok(Settled {
+                status: "pending",
+                next_at: now_ms().saturating_add(UNSTORED_MS),
+                error: None,
+                turn: Some(turn),
+            });
+        }
         Ok(self.failed(delivery, row.error.unwrap_or_default(), Some(turn)))
+    }
+
+    /// Makes a turn of a delivery; answers its id.
+    async fn begin(&self, delivery: &Delivery) -> Result<String> {
+        let seat = self
+            .inbox
+            .wait_for_seat()
+            .await
+            .context("the host is stopping")?;
+        let inbound = Inbound {
+            tenant: delivery.tenant_id.clone(),
+            agent: delivery.agent.clone(),
+            channel: "events".to_owned(),
+            user: None,
+            token: None,
+            input: Input::Event(event_of(delivery)),
+            idempotency: None,
+            delivery: Some(DeliveryKey {
+                event: delivery.event.position,
+                agent: delivery.agent.clone(),
+            }),
+        };
+        let Admitted::Turn(feed) = self.inbox.admit(inbound, seat).await? else {
+            anyhow::bail!("an event was taken for a repeated request");
+        };
+        Ok(feed.turn.clone())
     }
 
     /// What comes after a failure: another attempt, later each time, or none.
@@ -212,7 +244,7 @@ impl Dispatcher {
             status: "pending",
             next_at,
             error: Some(error),
-            turn,
+            turn: None,
         }
     }
 

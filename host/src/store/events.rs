@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::sql::{self, columns, values};
-use super::{Durability, JournalPart, Store, journal};
+use super::{DeliveryKey, Durability, JournalPart, Store, journal};
 use crate::clock::now_ms;
 use crate::events::topic_matches;
 
@@ -52,6 +52,8 @@ pub struct Delivery {
     pub attempts: i64,
     pub error: Option<String>,
     pub expires_at: Option<i64>,
+    /// The turn of the attempt under way, or of the last one.
+    pub turn: Option<String>,
     pub event: StoredEvent,
 }
 
@@ -66,6 +68,7 @@ impl<'a> TryFrom<&Row<'a>> for Delivery {
             attempts: row.get("attempts")?,
             error: row.get("error")?,
             expires_at: row.get("expires_at")?,
+            turn: row.get("turn")?,
             event: row.try_into()?,
         })
     }
@@ -103,7 +106,7 @@ impl Store {
     /// ordering key, and only the earliest pending of a key.
     pub async fn due_deliveries(&self, limit: u32) -> Result<Vec<Delivery>> {
         let rows = self.all(format!(
-            "SELECT d.tenant_id, d.agent, d.status, d.attempts, d.error, e.expires_at, {EVENT_COLUMNS}
+            "SELECT d.tenant_id, d.agent, d.status, d.attempts, d.error, d.turn, e.expires_at, {EVENT_COLUMNS}
              FROM deliveries d JOIN events e ON e.position = d.event_position
              WHERE d.status = 'pending' AND d.next_at <= ?1
                AND (d.ordering_key IS NULL OR NOT EXISTS (
@@ -171,7 +174,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Delivery>> {
         let rows = self.all(format!(
-            "SELECT d.tenant_id, d.agent, d.status, d.attempts, d.error, e.expires_at, {EVENT_COLUMNS}
+            "SELECT d.tenant_id, d.agent, d.status, d.attempts, d.error, d.turn, e.expires_at, {EVENT_COLUMNS}
              FROM deliveries d JOIN events e ON e.position = d.event_position
              WHERE d.tenant_id = ?1 AND d.status = 'dead' AND (d.event_position, d.agent) > (?2, ?3)
              ORDER BY d.event_position, d.agent LIMIT ?4"
@@ -191,6 +194,16 @@ impl Store {
         })
         .await
     }
+}
+
+/// The attempt to deliver is this turn from now on.
+pub(super) fn begin_delivery(db: &Connection, delivery: &DeliveryKey, turn: &str) -> Result<()> {
+    sql::execute(
+        db,
+        "UPDATE deliveries SET turn = ?3 WHERE event_position = ?1 AND agent = ?2",
+        params![delivery.event, delivery.agent, turn],
+    )?;
+    Ok(())
 }
 
 fn publish(db: &Connection, event: &NewEvent) -> Result<usize> {

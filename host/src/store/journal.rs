@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::sql::{self, columns, stored_as_text, values};
-use super::{Durability, Store};
+use super::{Durability, Store, UsageRow, usage};
 
 /// What is known of a recorded call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +60,8 @@ pub struct JournalPart {
     /// How it began, unless that is stored already.
     pub begin: Option<Arc<Begin>>,
     pub entries: Vec<JournalEntry>,
+    /// What the calls of these entries cost.
+    pub usage: Vec<UsageRow>,
 }
 
 /// A line that an agent logged.
@@ -139,15 +141,16 @@ pub(super) fn append(db: &Connection, tenant: &str, turn: &str, part: &JournalPa
             ],
         )?;
     }
-    Ok(())
+    usage::add(db, tenant, turn, &part.usage)
 }
 
 /// Marks a turn as running and pins what it runs with.
 fn mark_running(db: &Connection, tenant: &str, turn: &str, begin: &Begin) -> Result<()> {
     sql::execute(
         db,
-        "UPDATE turns SET status = 'running', version = ?3, digest = ?4, limits = ?5, started_at = ?6
-         WHERE tenant_id = ?1 AND id = ?2 AND status = 'queued'",
+        "UPDATE turns SET status = 'running', version = ?3, digest = ?4, limits = ?5, started_at = ?6,
+             attempts = max(attempts, 1)
+         WHERE tenant_id = ?1 AND id = ?2 AND version IS NULL AND status IN ('queued', 'running')",
         params![
             tenant,
             turn,

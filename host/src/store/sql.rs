@@ -12,7 +12,10 @@ use rusqlite_migration::{M, Migrations};
 use tokio::sync::Semaphore;
 
 /// In the order of their numbers; one that has been released never changes.
-const MIGRATIONS: &[M] = &[M::up(include_str!("../../../migrations/0001_init.sql"))];
+const MIGRATIONS: &[M] = &[
+    M::up(include_str!("../../../migrations/0001_init.sql")),
+    M::up(include_str!("../../../migrations/0002_recovery.sql")),
+];
 
 /// Statements that stay prepared.
 const PREPARED: usize = 200;

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::sql::{self, columns, stored_as_text, values};
-use super::{Durability, JournalPart, LogLine, Store, UsageRow, conversations, journal, usage};
+use super::{Durability, JournalPart, LogLine, Store, conversations, events, journal};
 
 /// What a turn answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -67,8 +67,18 @@ pub struct NewTurn {
     /// The conversation and the text to keep, for a message of a person.
     pub message: Option<NewMessage>,
     pub idempotency: Option<Idempotency>,
+    /// The delivery of an event that it is.
+    pub delivery: Option<DeliveryKey>,
     /// Milliseconds since 1970.
     pub created_at: i64,
+}
+
+/// An event and the agent that it goes to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DeliveryKey {
+    /// The position of the event.
+    pub event: i64,
+    pub agent: String,
 }
 
 /// The message that a turn answers.
@@ -120,7 +130,6 @@ pub struct FinishedTurn {
     /// What is not stored yet.
     pub journal: JournalPart,
     pub log: Vec<LogLine>,
-    pub usage: Vec<UsageRow>,
     /// Milliseconds since 1970.
     pub finished_at: i64,
 }
@@ -137,6 +146,8 @@ pub struct TurnSummary {
     pub channel: String,
     pub token: Option<String>,
     pub status: TurnStatus,
+    /// How often it was started.
+    pub attempts: i64,
     pub text: Option<String>,
     pub error: Option<String>,
     pub receipt: Option<String>,
@@ -148,13 +159,13 @@ pub struct TurnSummary {
 stored_as_text!(TurnKind: Chat = "chat", Event = "event", Web = "web");
 stored_as_text!(TurnStatus: Queued = "queued", Running = "running", Waiting = "waiting",
     Completed = "completed", Failed = "failed", Cancelled = "cancelled");
-columns!(TurnSummary: id, kind, agent, version, conversation, user_id, channel, token, status, text, error,
+columns!(TurnSummary: id, kind, agent, version, conversation, user_id, channel, token, status, attempts, text, error,
     receipt, created_at, started_at, finished_at);
 columns!(TurnRow: tenant_id, id, kind, agent, version, digest, limits, conversation, user_id, channel, token,
-    status, seed, position, input, output, text, error, receipt, created_at, started_at, finished_at);
+    status, attempts, seed, position, input, output, text, error, receipt, created_at, started_at, finished_at);
 
 const SUMMARY: &str =
-    "id, kind, agent, version, conversation, user_id, channel, token, status, text, error,
+    "id, kind, agent, version, conversation, user_id, channel, token, status, attempts, text, error,
      receipt, created_at, started_at, finished_at";
 
 /// A turn as stored.
@@ -172,6 +183,8 @@ pub struct TurnRow {
     pub channel: String,
     pub token: Option<String>,
     pub status: TurnStatus,
+    /// How often it was started.
+    pub attempts: i64,
     pub seed: String,
     pub position: Option<i64>,
     pub input: Vec<u8>,
@@ -257,6 +270,18 @@ impl Store {
         Ok(rows)
     }
 
+    /// Counts another start of a turn that an earlier process left unfinished.
+    pub async fn start_again(&self, tenant: &str, id: &str) -> Result<()> {
+        let (tenant, id) = (tenant.to_owned(), id.to_owned());
+        self.write(Durability::Written, move |db: &Connection| {
+            let sql = "UPDATE turns SET attempts = max(attempts, 1) + 1, status = 'running'
+                       WHERE tenant_id = ?1 AND id = ?2 AND status IN ('queued', 'running')";
+            sql::execute(db, sql, params![tenant, id])?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Turns that an earlier process left unfinished, oldest first.
     pub async fn unfinished_turns(&self) -> Result<Vec<TurnRow>> {
         let sql =
@@ -294,6 +319,9 @@ fn accept(db: &Connection, turn: &NewTurn) -> Result<Accepted> {
             position,
         ],
     )?;
+    if let Some(delivery) = &turn.delivery {
+        events::begin_delivery(db, delivery, &turn.id)?;
+    }
     Ok(Accepted::New { position })
 }
 
@@ -332,7 +360,6 @@ fn finish(db: &Connection, finished: &FinishedTurn) -> Result<()> {
     let (tenant, id) = (&finished.tenant, &finished.id);
     journal::append_log(db, tenant, id, &finished.log)?;
     journal::append(db, tenant, id, &finished.journal)?;
-    usage::add(db, tenant, id, &finished.usage)?;
     if let Some(text) = &finished.text {
         conversations::add_answer(db, finished, text)?;
     }

@@ -7,10 +7,12 @@ use super::Store;
 use super::sql::{self, columns, values};
 
 /// One model call.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct UsageRow {
     /// Counts the model calls of a turn from 1.
     pub seq: i64,
+    /// The place in the turn's journal of the call that it pays for.
+    pub call: i64,
     pub agent: String,
     pub user_id: Option<String>,
     pub channel: String,
@@ -42,7 +44,16 @@ pub struct UsageGroup {
 
 columns!(UsageGroup: agent, provider, model, calls, input_tokens, output_tokens, cost_micro_usd, unpriced_calls);
 
+columns!(UsageRow: seq, call, agent, user_id, channel, provider, model, input_tokens, output_tokens, estimated,
+    cost_micro_usd, at);
+
 impl Store {
+    /// What a turn has used so far, call by call.
+    pub async fn usage_of_turn(&self, tenant: &str, turn: &str) -> Result<Vec<UsageRow>> {
+        let sql = "SELECT * FROM usage WHERE tenant_id = ?1 AND turn = ?2 ORDER BY seq";
+        self.all(sql, values![tenant, turn]).await
+    }
+
     /// Usage since `since` (milliseconds), by agent, provider and model.
     pub async fn usage(&self, tenant: &str, since: i64) -> Result<Vec<UsageGroup>> {
         let rows = self
@@ -66,13 +77,14 @@ pub(super) fn add(db: &Connection, tenant: &str, turn: &str, rows: &[UsageRow]) 
     for row in rows {
         sql::execute(
             db,
-            "INSERT INTO usage (tenant_id, turn, seq, agent, user_id, channel, provider, model,
+            "INSERT INTO usage (tenant_id, turn, seq, call, agent, user_id, channel, provider, model,
              input_tokens, output_tokens, estimated, cost_micro_usd, at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             params![
                 tenant,
                 turn,
                 row.seq,
+                row.call,
                 row.agent,
                 row.user_id,
                 row.channel,

@@ -54,7 +54,13 @@ pub struct Feed {
     events: Mutex<Vec<FeedEvent>>,
     length: watch::Sender<usize>,
     end: OnceLock<TurnSummary>,
+    /// The id before that of the first event. Another start of a turn gets a
+    /// higher one, so that who followed an earlier start is told to forget it.
+    base: usize,
 }
+
+/// More events than a start of a turn has.
+const IDS_OF_A_START: usize = 1_000_000_000;
 
 impl Feed {
     /// An empty feed.
@@ -65,7 +71,21 @@ impl Feed {
             events: Mutex::default(),
             length: watch::Sender::new(0),
             end: OnceLock::new(),
+            base: 0,
         }
+    }
+
+    /// The feed of a turn that was started `starts` times before.
+    fn again(turn: String, starts: i64) -> Self {
+        let starts = usize::try_from(starts).unwrap_or(0);
+        let feed = Self {
+            base: starts.saturating_mul(IDS_OF_A_START),
+            ..Self::new(turn)
+        };
+        if starts > 0 {
+            feed.push(FeedEvent::Reset);
+        }
+        feed
     }
 
     /// Adds an event. Pieces of text that nobody has read yet are joined.
@@ -121,7 +141,7 @@ impl Feed {
         Reader {
             feed: Arc::clone(self),
             length: self.length.subscribe(),
-            next: after,
+            next: after.saturating_sub(self.base),
         }
     }
 
@@ -168,7 +188,7 @@ impl Reader {
                 let events = self.feed.events();
                 if let Some(event) = events.get(self.next) {
                     self.next += 1;
-                    return Some((self.next, event.clone()));
+                    return Some((self.feed.base + self.next, event.clone()));
                 }
                 if events.last().is_some_and(FeedEvent::is_last) {
                     return None;
@@ -187,6 +207,13 @@ impl Feeds {
     /// Opens the feed of a turn.
     pub fn open(&self, turn: &str) -> Arc<Feed> {
         let feed = Arc::new(Feed::new(turn.to_owned()));
+        self.map().insert(turn.to_owned(), Arc::clone(&feed));
+        feed
+    }
+
+    /// Opens the feed of a turn that was started `starts` times before.
+    pub fn open_again(&self, turn: &str, starts: i64) -> Arc<Feed> {
+        let feed = Arc::new(Feed::again(turn.to_owned(), starts));
         self.map().insert(turn.to_owned(), Arc::clone(&feed));
         feed
     }

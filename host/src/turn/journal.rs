@@ -9,7 +9,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::codec;
-use crate::store::{Begin, JournalEntry, JournalPart, JournalStatus};
+use crate::store::{Begin, JournalEntry, JournalPart, JournalStatus, UsageRow};
 
 /// The most entries that wait to be stored with the next commit.
 pub(super) const MAX_PENDING: usize = 256;
@@ -50,6 +50,7 @@ pub struct Journal {
     /// A re-run that may not go beyond what was recorded.
     replay_only: bool,
     pub(super) pending: Vec<JournalEntry>,
+    pub(super) usage: Vec<UsageRow>,
     next_seq: i64,
     /// None in a re-run that stores nothing.
     beginning: Option<Arc<Beginning>>,
@@ -75,6 +76,15 @@ impl Journal {
         }
     }
 
+    /// The journal of a turn that goes on where an earlier process left it.
+    pub fn resume(recorded: Vec<JournalEntry>) -> Self {
+        Self {
+            recorded: recorded.into(),
+            next_seq: 1,
+            ..Self::default()
+        }
+    }
+
     /// The journal of a turn that is run again with no effect outside: every
     /// call must be recorded.
     pub fn replay(recorded: Vec<JournalEntry>) -> Self {
@@ -88,6 +98,11 @@ impl Journal {
 
     pub(super) fn is_replay(&self) -> bool {
         self.replay_only
+    }
+
+    /// The place of the next call.
+    pub(super) fn next_seq(&self) -> i64 {
+        self.next_seq
     }
 
     /// Gives a call its place.
@@ -113,24 +128,34 @@ impl Journal {
         }
     }
 
-    /// How the turn began, if that is to be stored.
-    pub(super) fn begin(&self) -> Option<Arc<Begin>> {
+    /// What waits to be stored.
+    pub(super) fn part(&self) -> JournalPart {
+        JournalPart {
+            begin: self.begin(),
+            entries: self.pending.clone(),
+            usage: self.usage.clone(),
+        }
+    }
+
+    /// Takes out what waits to be stored.
+    pub(super) fn take(&mut self) -> JournalPart {
+        JournalPart {
+            begin: self.begin(),
+            entries: std::mem::take(&mut self.pending),
+            usage: std::mem::take(&mut self.usage),
+        }
+    }
+
+    fn begin(&self) -> Option<Arc<Begin>> {
         self.beginning.as_ref()?.to_store()
     }
 
     /// All that waited is stored.
     pub(super) fn stored(&mut self) {
         self.pending.clear();
+        self.usage.clear();
         if let Some(beginning) = &self.beginning {
             beginning.is_stored();
-        }
-    }
-
-    /// What is left to store when the turn has ended.
-    pub(super) fn into_rest(self) -> JournalPart {
-        JournalPart {
-            begin: self.begin(),
-            entries: self.pending,
         }
     }
 

@@ -9,19 +9,18 @@ use serde::{Deserialize, Serialize};
 use tracing::{error, info, warn};
 
 use super::feed::{Feed, FeedEvent, Feeds};
-use super::journal::{Beginning, Journal};
+use super::journal::Beginning;
+use super::plan::{Pins, Plan, internal};
 use super::receipt::Receipt;
 use super::window::{Identity, Window};
 use crate::clock::now_ms;
 use crate::codec;
-use crate::config::Limits;
 use crate::runtime::bindings::types;
 use crate::runtime::{
     self, Agents, Engine, Failure, FailureCode, Finished, Input, Output, ResolvedAgent, Services,
 };
 use crate::store::{
-    Begin, Durability, FIRST_POSITION, FinishedTurn, JournalPart, Store, TurnRow, TurnStatus,
-    TurnSummary,
+    Durability, FIRST_POSITION, FinishedTurn, JournalPart, Store, TurnRow, TurnStatus, TurnSummary,
 };
 
 /// A turn that is to be run.
@@ -37,6 +36,8 @@ pub struct Job {
     pub token: Option<String>,
     /// Milliseconds since 1970.
     pub created_at: i64,
+    /// An earlier process left it unfinished.
+    pub recovered: bool,
     pub feed: Arc<Feed>,
 }
 
@@ -115,29 +116,28 @@ impl Runner {
                 "The turn was cancelled.",
             ));
         }
-        let tenant = &job.identity.tenant;
-        let loaded = match self.agents.resolve(tenant, &job.agent).await {
-            Ok(loaded) => loaded,
+        let plan = match Plan::of(job, &self.store, &self.agents).await {
+            Ok(plan) => plan,
             Err(failure) => return Ended::without_run(failure),
         };
-        let input = match self.with_history(job, &loaded.agent).await {
+        let input = match self.with_history(job, &plan.agent).await {
             Ok(input) => input,
             Err(error) => return Ended::without_run(internal(&error)),
         };
         job.feed.push(FeedEvent::Started);
-        let started_ms = now_ms();
-        let beginning = match beginning(&loaded.agent, started_ms) {
-            Ok(beginning) => Arc::new(beginning),
-            Err(error) => return Ended::without_run(internal(&error)),
+        let ran = Ran {
+            version: plan.agent.version,
+            started_at: plan.started_ms,
+            attempts: plan.attempts,
         };
-        let journal = Journal::live(Some(Arc::clone(&beginning)));
-        let run = self.run_instance(job, &loaded.agent, journal, input, started_ms);
-        let finished = self.run_in_sight(job, &beginning, run).await;
-        let mut ended = Ended::of(finished);
-        ended.ran = Some((loaded.agent.version, started_ms));
+        let (load, compile) = (plan.load, plan.compile);
+        let beginning = plan.beginning.clone();
+        let run = self.run_instance(job, plan, input);
+        let mut ended = Ended::of(self.run_in_sight(job, beginning.as_deref(), run).await);
+        ended.ran = Some(ran);
         ended.receipt.timing.queue_us = micros(queued);
-        ended.receipt.timing.load_us = micros(loaded.load);
-        ended.receipt.timing.compile_us = micros(loaded.compile);
+        ended.receipt.timing.load_us = micros(load);
+        ended.receipt.timing.compile_us = micros(compile);
         ended
     }
 
@@ -146,7 +146,7 @@ impl Runner {
     async fn run_in_sight(
         &self,
         job: &Job,
-        beginning: &Beginning,
+        beginning: Option<&Beginning>,
         run: impl Future<Output = Finished>,
     ) -> Finished {
         let mut run = std::pin::pin!(run);
@@ -157,13 +157,15 @@ impl Runner {
         finished
     }
 
-    async fn mark_running(&self, job: &Job, beginning: &Beginning) {
-        let Some(begin) = beginning.to_store() else {
+    async fn mark_running(&self, job: &Job, beginning: Option<&Beginning>) {
+        let Some((beginning, begin)) =
+            beginning.and_then(|beginning| Some((beginning, beginning.to_store()?)))
+        else {
             return;
         };
         let part = JournalPart {
             begin: Some(begin),
-            entries: Vec::new(),
+            ..JournalPart::default()
         };
         let Identity { tenant, turn, .. } = &job.identity;
         match self
@@ -178,23 +180,19 @@ impl Runner {
         }
     }
 
-    async fn run_instance(
-        &self,
-        job: &Job,
-        agent: &Arc<ResolvedAgent>,
-        journal: Journal,
-        input: Input,
-        started_ms: i64,
-    ) -> Finished {
-        let started_ns = started_ms.unsigned_abs().saturating_mul(1_000_000);
-        let window = Window::new(
+    async fn run_instance(&self, job: &Job, plan: Plan, input: Input) -> Finished {
+        let started_ns = plan.started_ms.unsigned_abs().saturating_mul(1_000_000);
+        let mut window = Window::new(
             job.identity.clone(),
-            Arc::clone(agent),
+            plan.agent,
             Arc::clone(&self.store),
             Arc::clone(&job.feed),
-            journal,
+            plan.journal,
             started_ns,
         );
+        if let Some(used) = plan.used {
+            window = window.resumed(now_ms().unsigned_abs().saturating_mul(1_000_000), &used);
+        }
         let services = Arc::clone(&self.services);
         runtime::run(
             &self.engine,
@@ -301,9 +299,7 @@ impl Runner {
         if !row.status.is_final() || row.receipt.is_none() {
             bail!("turn {turn} has not ended");
         }
-        let (Some(version), Some(limits), Some(started_at)) =
-            (row.version, &row.limits, row.started_at)
-        else {
+        let Some(pins) = Pins::of(&row)? else {
             bail!("turn {turn} was never run");
         };
         let recorded = recorded_failure(&row)?;
@@ -313,21 +309,23 @@ impl Runner {
         {
             bail!("turn {turn} was stopped from outside, so there is nothing to compare with");
         }
+        let plan = self.plan_of_replay(&row, pins).await?;
+        let version = plan.agent.version;
+        let job = Job::of_row(&row, Arc::new(Feed::new(row.id.clone())))?;
+        let input = self.with_history(&job, &plan.agent).await?;
+        let finished = self.run_instance(&job, plan, input).await;
+        compare(&row, version, recorded, finished)
+    }
+
+    /// What the turn ran with, and nothing but its record to answer from.
+    async fn plan_of_replay(&self, row: &TurnRow, pins: Pins) -> Result<Plan> {
+        let recorded = self.store.journal(&row.tenant_id, &row.id).await?;
         let loaded = self
             .agents
-            .resolve_version(tenant, &row.agent, version)
+            .resolve_version(&row.tenant_id, &row.agent, pins.version)
             .await
             .map_err(|failure| anyhow!(failure.message))?;
-        let limits: Limits =
-            serde_json::from_str(limits).context("the turn's limits cannot be read")?;
-        let agent = Arc::new(loaded.agent.with_limits(limits));
-        let job = Job::of_row(&row, Arc::new(Feed::new(row.id.clone())))?;
-        let journal = Journal::replay(self.store.journal(tenant, turn).await?);
-        let input = self.with_history(&job, &agent).await?;
-        let finished = self
-            .run_instance(&job, &agent, journal, input, started_at)
-            .await;
-        compare(&row, version, recorded, finished)
+        Ok(Plan::of_replay(&loaded, pins, recorded))
     }
 }
 
@@ -357,6 +355,7 @@ impl Job {
             input: codec::decode(&row.input)?,
             token: row.token.clone(),
             created_at: row.created_at,
+            recovered: !row.status.is_final(),
             feed,
         })
     }
@@ -370,8 +369,13 @@ struct Ended {
     ran: Option<Ran>,
 }
 
-/// The version that ran, and since when.
-type Ran = (i64, i64);
+/// What is known of a turn when it has begun.
+#[derive(Clone, Copy)]
+struct Ran {
+    version: i64,
+    started_at: i64,
+    attempts: i64,
+}
 
 impl Ended {
     fn without_run(failure: Failure) -> Self {
@@ -411,10 +415,10 @@ impl Ended {
             Ok(output) => (Some(codec::encode(output)?), reply_text(output), None),
             Err(failure) => (None, None, Some(serde_json::to_string(failure)?)),
         };
-        let (journal, log, usage) = self
+        let (journal, log) = self
             .closed
             .take()
-            .map(|closed| (closed.journal, closed.log, closed.usage))
+            .map(|closed| (closed.journal, closed.log))
             .unwrap_or_default();
         let row = FinishedTurn {
             tenant: tenant.to_owned(),
@@ -426,20 +430,10 @@ impl Ended {
             receipt: serde_json::to_string(&self.receipt)?,
             journal,
             log,
-            usage,
             finished_at: now_ms(),
         };
         Ok((row, self.ran))
     }
-}
-
-fn beginning(agent: &ResolvedAgent, started_at: i64) -> Result<Beginning> {
-    Ok(Beginning::new(Begin {
-        version: agent.version,
-        digest: agent.digest.clone(),
-        limits: serde_json::to_string(&agent.limits)?,
-        started_at,
-    }))
 }
 
 /// What is told of an ended turn, without reading it back.
@@ -448,17 +442,18 @@ fn summary(job: &Job, row: &FinishedTurn, ran: Option<Ran>) -> TurnSummary {
         id: row.id.clone(),
         kind: job.input.kind(),
         agent: job.agent.clone(),
-        version: ran.map(|(version, _)| version),
+        version: ran.map(|ran| ran.version),
         conversation: job.identity.conversation.clone(),
         user_id: job.identity.user.clone(),
         channel: job.identity.channel.clone(),
         token: job.token.clone(),
         status: row.status,
+        attempts: ran.map_or(0, |ran| ran.attempts),
         text: row.text.clone(),
         error: row.error.clone(),
         receipt: Some(row.receipt.clone()),
         created_at: job.created_at,
-        started_at: ran.map(|(_, at)| at),
+        started_at: ran.map(|ran| ran.started_at),
         finished_at: Some(row.finished_at),
     }
 }
@@ -576,12 +571,6 @@ fn for_people(failure: &Failure) -> Failure {
         detail: None,
         ..failure.clone()
     }
-}
-
-fn internal(error: &anyhow::Error) -> Failure {
-    let mut failure = Failure::new(FailureCode::Internal, "The host could not run this turn.");
-    failure.detail = Some(format!("{error:#}"));
-    failure
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -20,7 +20,7 @@ use crate::codec;
 use crate::registry::Grant;
 use crate::runtime::{Failure, FailureCode, ResolvedAgent};
 use crate::store::{
-    Begin, Durability, JournalEntry, JournalPart, JournalStatus, LogLine, Store, UsageRow,
+    Durability, JournalEntry, JournalPart, JournalStatus, LogLine, Store, UsageRow,
 };
 
 /// Whose turn it is; fixed for its length.
@@ -57,8 +57,11 @@ pub enum Commit {
     /// That it is about to happen, written: an effect that is charged for.
     Intent,
     /// All that was recorded so far and that it is about to happen, synced: an
-    /// effect outside that must not be repeated blindly.
+    /// effect outside that comes to the same when it happens again.
     Synced,
+    /// The same for an effect that must not be repeated blindly: if a crash cut
+    /// it off, the guest is told that nobody knows.
+    Once,
 }
 
 /// Why the window ends a turn at once. Anything a guest can decide on is an
@@ -103,6 +106,9 @@ impl Stop {
 pub trait Refusable {
     /// The error for a call without its grant.
     fn denied(message: String) -> Self;
+
+    /// The error for a call of which nobody knows whether it took effect.
+    fn unknown(message: String) -> Self;
 }
 
 /// The window of one turn.
@@ -114,11 +120,14 @@ pub struct Window {
     journal: Journal,
     clock: GuestClock,
     started: Instant,
-    /// The turn's start, nanoseconds since 1970.
-    started_ns: u64,
+    /// When this run began, nanoseconds since 1970.
+    began_ns: u64,
     receipt: Receipt,
     unpriced: bool,
-    usage: Vec<UsageRow>,
+    /// Calls that are paid for.
+    paid: Vec<i64>,
+    /// The last call repeats one that was cut off.
+    repeats: bool,
     log: Vec<LogLine>,
     log_bytes: u64,
     shown_bytes: u64,
@@ -144,15 +153,25 @@ impl Window {
             journal,
             clock: GuestClock::new(started_ns),
             started: Instant::now(),
-            started_ns,
+            began_ns: started_ns,
             receipt: Receipt::default(),
             unpriced: false,
-            usage: Vec::new(),
+            paid: Vec::new(),
+            repeats: false,
             log: Vec::new(),
             log_bytes: 0,
             shown_bytes: 0,
             wrote_database: false,
         }
+    }
+
+    /// The window of a turn that goes on now, after it used `usage`.
+    pub fn resumed(mut self, now_ns: u64, usage: &[UsageRow]) -> Self {
+        self.began_ns = self.began_ns.max(now_ns);
+        for row in usage {
+            self.bill(row);
+        }
+        self
     }
 
     /// Whose turn it is.
@@ -237,9 +256,16 @@ impl Window {
         E: Serialize + DeserializeOwned + Refusable,
         F: Future<Output = Result<R, E>>,
     {
+        self.flush_if_many().await?;
         let asked = self.ask(&call)?;
-        if let Some(answer) = self.answer_from_record(&asked)? {
-            return Ok(answer);
+        match self.look_up(&asked)? {
+            Found::Answer(answer) => return Ok(answer),
+            Found::CutOff if commit == Commit::Once => {
+                let message = format!("{}: {CUT_OFF}", call.kind);
+                return self.record(&asked, Duration::ZERO, Err(E::unknown(message)));
+            }
+            Found::CutOff => self.repeats = true,
+            Found::Nothing => {}
         }
         if let Err(refusal) = self.check(&call) {
             return self.record(&asked, Duration::ZERO, Err(E::denied(refusal)));
@@ -251,9 +277,7 @@ impl Window {
             args_hash: asked.args_hash.clone(),
         };
         let answer = effect(place).await;
-        let answer = self.record(&asked, started.elapsed(), answer)?;
-        self.flush_if_many().await?;
-        Ok(answer)
+        self.record(&asked, started.elapsed(), answer)
     }
 
     /// Lets a call through whose effect stores its own record: `effect` gets
@@ -274,7 +298,7 @@ impl Window {
         F: Future<Output = anyhow::Result<Result<R, E>>>,
     {
         let asked = self.ask(&call)?;
-        if let Some(answer) = self.answer_from_record(&asked)? {
+        if let Found::Answer(answer) = self.look_up(&asked)? {
             return Ok(answer);
         }
         if let Err(refusal) = self.check(&call) {
@@ -284,8 +308,7 @@ impl Window {
         let at = self.now_ns();
         let recorder = Recorder {
             asked,
-            before: self.journal.pending.clone(),
-            begin: self.journal.begin(),
+            before: self.journal.part(),
             at,
             started,
             of: std::marker::PhantomData,
@@ -316,12 +339,35 @@ impl Window {
         self.perform(call, Commit::Later, wait).await.map(|_| ())
     }
 
+    /// The place in the journal of the next call.
+    pub fn next_call(&self) -> i64 {
+        self.journal.next_seq()
+    }
+
+    /// Whether the last call repeats one that a crash cut off, which costs
+    /// besides. Answers so once.
+    pub fn repeats(&mut self) -> bool {
+        std::mem::take(&mut self.repeats)
+    }
+
+    /// Whether a call of this turn is paid for.
+    pub fn is_paid(&self, call: i64) -> bool {
+        self.paid.contains(&call)
+    }
+
     /// Puts a model call on the bill.
     pub fn charge(&mut self, mut usage: UsageRow, took: Duration) {
         usage.agent.clone_from(&self.agent.name);
         usage.user_id.clone_from(&self.identity.user);
         usage.channel.clone_from(&self.identity.channel);
-        usage.seq = i64::try_from(self.usage.len()).unwrap_or(i64::MAX) + 1;
+        usage.seq = i64::try_from(self.paid.len()).unwrap_or(i64::MAX) + 1;
+        self.receipt.timing.model_us += micros(took);
+        self.bill(&usage);
+        self.journal.usage.push(usage);
+    }
+
+    fn bill(&mut self, usage: &UsageRow) {
+        self.paid.push(usage.call);
         self.receipt.input_tokens += usage.input_tokens.unsigned_abs();
         self.receipt.output_tokens += usage.output_tokens.unsigned_abs();
         match usage.cost_micro_usd {
@@ -331,8 +377,6 @@ impl Window {
             }
             None => self.unpriced = true,
         }
-        self.receipt.timing.model_us += micros(took);
-        self.usage.push(usage);
     }
 
     /// Adds a line to the turn's log, cut off where the log is full.
@@ -382,9 +426,8 @@ impl Window {
         Closed {
             unasked: self.journal.left_over().map(|entry| entry.kind.clone()),
             receipt: self.receipt,
-            journal: self.journal.into_rest(),
+            journal: self.journal.take(),
             log: self.log,
-            usage: self.usage,
         }
     }
 
@@ -413,10 +456,10 @@ impl Window {
         }
     }
 
-    fn answer_from_record<R: DeserializeOwned, E: DeserializeOwned>(
+    fn look_up<R: DeserializeOwned, E: DeserializeOwned>(
         &mut self,
         asked: &Asked,
-    ) -> Result<Option<Result<R, E>>, Stop> {
+    ) -> Result<Found<R, E>, Stop> {
         let Some(entry) = self.journal.recorded(asked.seq) else {
             return if self.journal.is_replay() {
                 Err(Stop::Diverged {
@@ -424,7 +467,7 @@ impl Window {
                     recorded: "nothing more".to_owned(),
                 })
             } else {
-                Ok(None)
+                Ok(Found::Nothing)
             };
         };
         if entry.kind != asked.kind || entry.args_hash != asked.args_hash {
@@ -437,22 +480,23 @@ impl Window {
         let answer = match entry.status {
             JournalStatus::Done => Ok(codec::decode(result).map_err(Stop::Host)?),
             JournalStatus::Failed => Err(codec::decode(result).map_err(Stop::Host)?),
-            JournalStatus::Begun => {
+            JournalStatus::Begun if self.journal.is_replay() => {
                 return Err(Stop::Host(anyhow!(
                     "the outcome of {} was not recorded",
                     entry.kind
                 )));
             }
+            JournalStatus::Begun => return Ok(Found::CutOff),
         };
         self.clock.advance(entry.at.unsigned_abs());
-        Ok(Some(answer))
+        Ok(Found::Answer(answer))
     }
 
     async fn commit_before(&mut self, asked: &Asked, commit: Commit) -> Result<(), Stop> {
         let durability = match commit {
             Commit::Later => return Ok(()),
             Commit::Intent => Durability::Written,
-            Commit::Synced => Durability::Synced,
+            Commit::Synced | Commit::Once => Durability::Synced,
         };
         let begun = asked.entry(JournalStatus::Begun, None, self.now_ns(), 0);
         self.journal.pending.push(begun);
@@ -485,10 +529,7 @@ impl Window {
 
     async fn store_pending(&mut self, durability: Durability) -> Result<(), Stop> {
         let Identity { tenant, turn, .. } = &self.identity;
-        let part = JournalPart {
-            begin: self.journal.begin(),
-            entries: std::mem::take(&mut self.journal.pending),
-        };
+        let part = self.journal.take();
         self.store
             .append_journal(tenant, turn, part, durability)
             .await
@@ -500,16 +541,25 @@ impl Window {
     /// The time, of a clock that never goes back within a turn.
     fn now_ns(&self) -> u64 {
         let elapsed = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.started_ns.saturating_add(elapsed)
+        self.began_ns.saturating_add(elapsed)
     }
 }
+
+/// What the journal has of a call.
+enum Found<R, E> {
+    Nothing,
+    Answer(Result<R, E>),
+    /// It was about to happen.
+    CutOff,
+}
+
+const CUT_OFF: &str = "the host stopped in the middle of it, so nobody knows whether it happened; look before you do it again";
 
 /// What is left of a window when its turn has ended.
 pub(crate) struct Closed {
     pub(crate) receipt: Receipt,
     pub(crate) journal: JournalPart,
     pub(crate) log: Vec<LogLine>,
-    pub(crate) usage: Vec<UsageRow>,
     /// The first recorded call that a re-run did not ask for.
     pub(crate) unasked: Option<String>,
 }
@@ -517,8 +567,7 @@ pub(crate) struct Closed {
 /// Makes the journal entries that an effect stores together with itself.
 pub struct Recorder<R, E> {
     asked: Asked,
-    before: Vec<JournalEntry>,
-    begin: Option<Arc<Begin>>,
+    before: JournalPart,
     at: u64,
     started: Instant,
     of: std::marker::PhantomData<fn(R, E)>,
@@ -531,12 +580,10 @@ impl<R: Serialize, E: Serialize> Recorder<R, E> {
     ///
     /// If the answer cannot be encoded.
     pub fn part(&self, answer: &Result<R, E>) -> anyhow::Result<JournalPart> {
-        let mut entries = self.before.clone();
-        entries.push(self.asked.ended(answer, self.at, self.started.elapsed())?);
-        Ok(JournalPart {
-            begin: self.begin.clone(),
-            entries,
-        })
+        let mut part = self.before.clone();
+        let entry = self.asked.ended(answer, self.at, self.started.elapsed())?;
+        part.entries.push(entry);
+        Ok(part)
     }
 }
 
@@ -566,6 +613,10 @@ struct NoError;
 
 impl Refusable for NoError {
     fn denied(_: String) -> Self {
+        Self
+    }
+
+    fn unknown(_: String) -> Self {
         Self
     }
 }

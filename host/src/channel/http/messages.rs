@@ -217,6 +217,7 @@ fn inbound(
             context_json: "{}".to_owned(),
         }),
         idempotency,
+        delivery: None,
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) struct TurnView {
     pub(super) conversation: Option<String>,
     pub(super) user: Option<String>,
     pub(super) channel: String,
+    /// How often it was started.
+    pub(super) attempts: i64,
     /// The answer.
     pub(super) text: Option<String>,
     pub(super) error: Option<Failure>,
@@ -150,6 +152,7 @@ impl TurnView {
             conversation: row.conversation,
             user: row.user_id,
             channel: row.channel,
+            attempts: row.attempts,
             text: row.text,
             error: error.map(|error| Failure {
                 detail: None,

@@ -57,6 +57,7 @@ async fn serve(State(api): State<Api>, asked: Asked) -> Result<Response, Problem
         user: asked.caller.map(|caller| format!("http:{}", caller.name)),
         input: Input::Web(asked.request),
         idempotency: None,
+        delivery: None,
     };
     let seat = api.host.inbox.seat().ok_or_else(Problem::busy)?;
     let Admitted::Turn(feed) = api.host.inbox.admit(inbound, seat).await? else {
