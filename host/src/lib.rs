@@ -22,4 +22,6 @@ pub mod net;
 pub mod registry;
 pub mod runtime;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod turn;
