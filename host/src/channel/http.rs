@@ -18,6 +18,7 @@ mod status;
 mod tokens;
 mod turns;
 mod usage;
+pub(crate) mod views;
 mod web;
 
 use std::any::Any;

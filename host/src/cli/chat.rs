@@ -15,8 +15,10 @@ use clap::Args;
 use super::client::Client;
 use super::fault::{Exit, Fault, exit_of};
 use super::globals::Setting;
+use super::wire::word;
 use super::{logging, models, output};
 use crate::config::Llm;
+use crate::store::TurnStatus;
 use local::Local;
 use screen::{Screen, Sight};
 use session::{Outcome, Session};
@@ -160,12 +162,12 @@ async fn connect(setting: &Setting) -> Result<(Client, Option<Local>)> {
 impl Outcome {
     /// An error if the turn did not complete.
     fn check(&self) -> Result<()> {
-        if self.turn.status == "completed" {
+        if self.turn.status == TurnStatus::Completed {
             return Ok(());
         }
         let said = match &self.turn.error {
-            Some(error) => format!("{} ({})", output::plain(&error.message), error.code),
-            None => format!("the turn is {}", self.turn.status),
+            Some(error) => format!("{} ({})", output::plain(&error.message), word(error.code)),
+            None => format!("the turn is {}", word(self.turn.status)),
         };
         let fault = Fault::new(Exit::TurnFailed, said);
         Err(fault

@@ -9,7 +9,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream, StreamExt};
 
-use super::turns::TurnView;
+use super::views::TurnView;
 use super::{Api, Problem};
 use crate::runtime::{Failure, FailureCode};
 use crate::store::TurnStatus;
