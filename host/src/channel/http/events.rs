@@ -27,9 +27,9 @@ struct NewEvent {
     /// Any JSON, at most 256 KiB.
     #[schema(value_type = Value)]
     data: Box<RawValue>,
-    /// Events of one key arrive in order.
+    /// Events of one key arrive in order. At most 200 bytes.
     ordering_key: Option<String>,
-    /// Passed on unchanged.
+    /// Passed on unchanged. At most 200 bytes.
     correlation: Option<String>,
     /// 1 (first) to 10 (last), among what is due; 5 without it.
     priority: Option<u8>,
