@@ -1,6 +1,8 @@
 //! What handlers take from a request. It is axum's, but for what is answered
 //! when a request does not have it: a problem document.
 
+use std::convert::Infallible;
+
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
@@ -31,6 +33,25 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let query = axum::extract::Query::from_request_parts(parts, state).await?;
         Ok(Self(query.0))
+    }
+}
+
+/// A body that is read when the caller is known to be allowed to send it.
+pub(super) struct Unread(Request);
+
+impl Unread {
+    /// Reads it as JSON.
+    pub(super) async fn json<T: DeserializeOwned>(self) -> Result<T, Problem> {
+        let body = axum::Json::from_request(self.0, &()).await?;
+        Ok(body.0)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Unread {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(request))
     }
 }
 

@@ -183,6 +183,27 @@ async fn scopes_are_checked() {
 }
 
 #[tokio::test]
+async fn who_may_not_send_something_is_told_so_before_it_is_read() {
+    let fixture = Fixture::start().await;
+    let read = fixture.token("read").await;
+    for line in [
+        "POST events",
+        "PUT agents/a",
+        "POST tokens",
+        "POST components",
+    ] {
+        let (method, path) = line.split_once(' ').unwrap();
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1/{path}"))
+            .header("authorization", format!("Bearer {read}"))
+            .body(Body::from("no JSON"));
+        let answer = fixture.send(request.unwrap()).await;
+        answer.problem(403, "forbidden");
+    }
+}
+
+#[tokio::test]
 async fn answers_are_neither_stored_nor_sniffed() {
     let fixture = Fixture::start().await;
     for path in ["/api/v1/status", "/api/v1/openapi.json", "/health/live"] {
