@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::config::ProviderKind;
 use crate::runtime::Failure;
 use crate::store::{JournalStatus, TurnKind, TurnStatus};
 use crate::turn::Receipt;
@@ -70,4 +71,16 @@ pub(crate) struct MessageItem {
     pub(crate) at: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) author: Option<String>,
+}
+
+/// A model, by the alias that agents know.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ModelView {
+    pub(crate) alias: String,
+    pub(crate) provider: String,
+    /// `openai`, `anthropic`, `gemini`, `ollama`, or `scripted`, which is not a model.
+    #[schema(value_type = String)]
+    pub(crate) kind: ProviderKind,
+    /// Its name at the provider.
+    pub(crate) model: String,
 }
