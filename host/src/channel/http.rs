@@ -9,6 +9,7 @@ mod events;
 mod extract;
 mod health;
 mod messages;
+mod named;
 mod openapi;
 mod page;
 mod problem;
