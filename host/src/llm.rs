@@ -188,6 +188,12 @@ impl Gateway {
             .collect()
     }
 
+    /// The name of the provider that an alias stands for.
+    pub(crate) fn provider_of(&self, alias: &str) -> Option<&str> {
+        let route = self.routes.get(alias)?;
+        Some(&route.provider.name)
+    }
+
     fn route(&self, alias: &str) -> Result<&Route, wire::Error> {
         self.routes.get(alias).ok_or_else(|| unknown_alias(alias))
     }

@@ -275,7 +275,8 @@ impl llm::Host for Llm<'_> {
         if let Ok(response) = &answer
             && !self.window.is_replay()
         {
-            let row = embed_usage(&request.model, response);
+            let provider = self.gateway.provider_of(&request.model);
+            let row = embed_usage(provider.unwrap_or_default(), response);
             self.window.charge(row, started.elapsed());
         }
         Ok(answer)
@@ -369,14 +370,14 @@ impl GenerationHandle {
     }
 }
 
-fn embed_usage(alias: &str, response: &llm::EmbedResponse) -> UsageRow {
+fn embed_usage(provider: &str, response: &llm::EmbedResponse) -> UsageRow {
     let number = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
     UsageRow {
         seq: 0,
         agent: String::new(),
         user_id: None,
         channel: String::new(),
-        provider: alias.to_owned(),
+        provider: provider.to_owned(),
         model: response.model.clone(),
         input_tokens: number(response.usage.input_tokens),
         output_tokens: 0,
