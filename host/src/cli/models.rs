@@ -11,8 +11,8 @@ use crate::config::{Llm, ProviderKind};
 pub(super) const PLUG_IN: &str = "\
 `scripted` is not a model: it answers from a script, so that everything runs offline.
 To plug in a model, set OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY
-(and OPENAI_BASE_URL for anything that speaks as OpenAI does), or [llm] in
-anchorhold.toml, and start the host again.";
+(OPENAI_BASE_URL for anything that speaks as OpenAI does, with a key or without),
+or [llm] in anchorhold.toml, and start the host again.";
 
 /// Every alias and what it stands for, as `alias -> provider/model`.
 pub(super) fn lines(llm: &Llm) -> Vec<String> {
