@@ -16,6 +16,9 @@ pub mod codec;
 pub mod config;
 pub mod dev;
 pub mod events;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod inbox;
 pub mod llm;
 pub mod net;

@@ -6,6 +6,7 @@ mod bench;
 mod cache;
 mod deny;
 mod foreign;
+mod fuzz;
 mod guests;
 mod lint;
 mod step;
@@ -44,6 +45,8 @@ enum Task {
     Lint,
     /// Check licences, sources, duplicate versions and known advisories of the dependencies.
     Deny(deny::Options),
+    /// Feed the parsers with what nobody would send, by cargo-fuzz.
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -66,5 +69,6 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::WasmTarget => wasm_target::ensure(&workspace),
         Task::Lint => lint::run(&workspace),
         Task::Deny(options) => deny::run(&workspace, &options),
+        Task::Fuzz(options) => fuzz::run(&workspace, &options),
     }
 }

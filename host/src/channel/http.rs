@@ -42,6 +42,8 @@ use crate::app::Host;
 pub use auth::{Caller, Credentials};
 pub use problem::{Code, Problem};
 pub use server::Server;
+#[cfg(fuzzing)]
+pub(crate) use web::fuzz_headers;
 
 /// What every handler gets.
 #[derive(Clone)]

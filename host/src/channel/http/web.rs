@@ -28,6 +28,9 @@ use crate::runtime::{Failure, FailureCode, Input, Output};
 use crate::store::{DEFAULT_TENANT, TurnRow};
 use crate::turn::Feed;
 
+#[cfg(fuzzing)]
+pub(crate) use headers::fuzz_headers;
+
 /// What answers such requests exports.
 const EXPORT: &str = "web";
 
