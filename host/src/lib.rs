@@ -16,10 +16,15 @@ pub mod codec;
 pub mod config;
 pub mod dev;
 pub mod events;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod inbox;
 pub mod llm;
 pub mod net;
 pub mod registry;
 pub mod runtime;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod turn;

@@ -82,6 +82,7 @@ struct Route {
 }
 
 /// What an alias stands for.
+#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) provider: String,
     pub(crate) model: String,

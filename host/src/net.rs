@@ -4,6 +4,8 @@ mod address;
 mod draft;
 mod errors;
 mod exchange;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod outbound;
 mod resolver;
 mod target;

@@ -262,9 +262,13 @@ usage = { input = 7, output = 5 }
         json!(["default"])
     );
 
+    host.ask("probe", "embed a;;b").await;
+
     let usage = host.get("/api/v1/usage").await.body;
+    assert_eq!(usage["items"].as_array().unwrap().len(), 1, "{usage:#}");
     assert_eq!(usage["items"][0]["agent"], "probe");
-    assert!(usage["items"][0]["calls"].as_i64().unwrap() >= 6);
+    assert_eq!(usage["items"][0]["provider"], "scripted");
+    assert!(usage["items"][0]["calls"].as_i64().unwrap() >= 7);
 }
 
 #[tokio::test]

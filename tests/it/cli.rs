@@ -19,6 +19,19 @@ async fn one_message_by_chat() {
 }
 
 #[tokio::test]
+async fn what_a_host_says_to_try_works_in_any_folder() {
+    let host = TestHost::new().plugin("assistant").start().await;
+    let log = host.log();
+    let hint = log.lines().find_map(|line| line.strip_prefix("Try: "));
+    let mut shell = tokio::process::Command::new("sh");
+    let line = format!("{} --message hello", hint.unwrap());
+    shell.args(["-c", &line]).current_dir("/").env_clear();
+    let output = shell.output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("not a language model"), "{line}: {output:?}");
+}
+
+#[tokio::test]
 async fn turns_are_listed_shown_and_explained() {
     let host = TestHost::new().plugin("probe").start().await;
     let turn = host

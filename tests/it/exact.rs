@@ -1,7 +1,7 @@
 //! A turn is exact: run again from its journal it gives the same output by the
 //! same calls.
 
-use anchorhold_tests::TestHost;
+use anchorhold_tests::{Answer, TestHost};
 
 const SCRIPT: &str = r#"
 [[rules]]
@@ -78,6 +78,7 @@ async fn the_sample_agents_are_exact() {
         .plugin("assistant")
         .plugin("notes")
         .plugin("herald")
+        .plugin("webhook")
         .start()
         .await;
     for text in [
@@ -99,6 +100,19 @@ async fn the_sample_agents_are_exact() {
         same_again(&host, "notes", text).await;
     }
     same_again(&host, "herald", "what's new").await;
+    let hook = reqwest::Client::new();
+    let url = format!("{}/agents/webhook/orders", host.url);
+    for request in [
+        hook.post(&url).body(r#"{"n":1}"#),
+        hook.get(&url),
+        hook.get(format!("{}/agents/webhook/", host.url)),
+        hook.delete(&url),
+    ] {
+        let answer = Answer::read(request.send().await.unwrap()).await;
+        let turn = answer.header("anchorhold-turn").expect("a turn").to_owned();
+        let replayed = host.replay(&turn).await;
+        assert_eq!(replayed.body["same"], true, "{:#}", replayed.body);
+    }
 }
 
 #[tokio::test]

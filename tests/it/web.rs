@@ -17,6 +17,11 @@ async fn a_request_reaches_the_component_as_it_came() {
         .unwrap();
     let answer = Answer::read(response).await;
     assert_eq!(answer.status, 200, "{:#}", answer.body);
+    let id = answer.header("anchorhold-turn").unwrap();
+    let turn = host.get(&format!("/api/v1/turns/{id}")).await.body;
+    assert_eq!(turn["kind"], "web", "{turn:#}");
+    let events = host.get(&format!("/api/v1/turns/{id}/events")).await;
+    assert_eq!(events.header("anchorhold-turn"), Some(id));
     assert_eq!(answer.body["method"], "POST");
     assert_eq!(answer.body["path"], "/a%20b/c");
     assert_eq!(answer.body["query"], "x=1&y=%2F");

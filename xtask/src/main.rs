@@ -7,6 +7,7 @@ mod cache;
 mod chaos;
 mod deny;
 mod foreign;
+mod fuzz;
 mod guests;
 mod lint;
 mod step;
@@ -47,6 +48,8 @@ enum Task {
     Lint,
     /// Check licences, sources, duplicate versions and known advisories of the dependencies.
     Deny(deny::Options),
+    /// Feed the parsers with what nobody would send, by cargo-fuzz.
+    Fuzz(fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -70,5 +73,6 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::WasmTarget => wasm_target::ensure(&workspace),
         Task::Lint => lint::run(&workspace),
         Task::Deny(options) => deny::run(&workspace, &options),
+        Task::Fuzz(options) => fuzz::run(&workspace, &options),
     }
 }

@@ -5,6 +5,8 @@ mod databases;
 mod errors;
 mod ffi;
 mod functions;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod open;
 mod real_text;
 mod rules;

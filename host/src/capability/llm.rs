@@ -323,16 +323,14 @@ impl llm::Host for Llm<'_> {
             self.gateway.embed(request.clone()).await
         };
         let answer = self.window.perform(call, Commit::Intent, effect).await?;
+        let target = self.gateway.target(&request.model);
         if self.window.repeats() {
-            let tokens = request.input.iter().map(String::len).sum();
-            let row = self
-                .gateway
-                .target(&request.model)
-                .map(|target| lost_row(target, estimate(tokens), seq));
+            let tokens = estimate(request.input.iter().map(String::len).sum());
+            let row = target.clone().map(|target| lost_row(target, tokens, seq));
             charge_lost(self.window, row);
         }
-        if let (true, Ok(response)) = (performed, &answer) {
-            let row = embed_usage(&request.model, response, seq);
+        if let (true, Ok(response), Some(target)) = (performed, &answer, target) {
+            let row = embed_usage(target, response, seq);
             self.window.charge(row, started.elapsed());
         }
         Ok(answer)
@@ -455,11 +453,11 @@ fn charge_lost(window: &mut Window, row: Option<UsageRow>) {
     }
 }
 
-fn embed_usage(alias: &str, response: &llm::EmbedResponse, call: i64) -> UsageRow {
+fn embed_usage(target: Target, response: &llm::EmbedResponse, call: i64) -> UsageRow {
     let number = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
     UsageRow {
         call,
-        provider: alias.to_owned(),
+        provider: target.provider,
         model: response.model.clone(),
         input_tokens: number(response.usage.input_tokens),
         estimated: response.usage.estimated,

@@ -9,6 +9,7 @@ mod events;
 mod extract;
 mod health;
 mod messages;
+mod named;
 mod openapi;
 mod page;
 mod problem;
@@ -18,6 +19,7 @@ mod status;
 mod tokens;
 mod turns;
 mod usage;
+pub(crate) mod views;
 mod web;
 
 use std::any::Any;
@@ -40,6 +42,8 @@ use crate::app::Host;
 pub use auth::{Caller, Credentials};
 pub use problem::{Code, Problem};
 pub use server::Server;
+#[cfg(fuzzing)]
+pub(crate) use web::fuzz_headers;
 
 /// What every handler gets.
 #[derive(Clone)]

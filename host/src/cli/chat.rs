@@ -15,8 +15,9 @@ use clap::Args;
 use super::client::Client;
 use super::fault::{Exit, Fault, exit_of};
 use super::globals::Setting;
+use super::wire::word;
 use super::{logging, models, output};
-use crate::config::Llm;
+use crate::store::TurnStatus;
 use local::Local;
 use screen::{Screen, Sight};
 use session::{Outcome, Session};
@@ -66,7 +67,7 @@ impl Chat {
         }
         match message {
             Some(text) => self.say_once(client, &text, setting.globals.json).await,
-            None => self.talk(client, setting, local).await,
+            None => self.talk(client, setting).await,
         }
     }
 
@@ -104,11 +105,9 @@ impl Chat {
         outcome.check()
     }
 
-    async fn talk(self, client: Client, setting: &Setting, local: Option<&Local>) -> Result<()> {
+    async fn talk(self, client: Client, setting: &Setting) -> Result<()> {
         greet(&self.agent, client.url());
-        if let Some(llm) = models_of(setting, local)
-            && models::only_scripted(&llm)
-        {
+        if models::are_scripted(&client).await {
             output::line(models::PLUG_IN);
         }
         let history = repl::history_file(&setting.environment);
@@ -126,15 +125,6 @@ fn greet(agent: &str, url: &str) {
     output::line(format!(
         "You talk to {agent} on {url}. /help lists commands, ctrl-c stops an answer, /quit ends."
     ));
-}
-
-/// The models of the host, if its configuration is ours.
-fn models_of(setting: &Setting, local: Option<&Local>) -> Option<Llm> {
-    match (local, setting.given_url()) {
-        (Some(local), _) => Some(local.models().clone()),
-        (None, None) => setting.config().ok().map(|config| config.llm),
-        (None, Some(_)) => None,
-    }
 }
 
 /// The host that answers; where none was named and none answers, one in this
@@ -160,12 +150,12 @@ async fn connect(setting: &Setting) -> Result<(Client, Option<Local>)> {
 impl Outcome {
     /// An error if the turn did not complete.
     fn check(&self) -> Result<()> {
-        if self.turn.status == "completed" {
+        if self.turn.status == TurnStatus::Completed {
             return Ok(());
         }
         let said = match &self.turn.error {
-            Some(error) => format!("{} ({})", output::plain(&error.message), error.code),
-            None => format!("the turn is {}", self.turn.status),
+            Some(error) => format!("{} ({})", output::plain(&error.message), word(error.code)),
+            None => format!("the turn is {}", word(self.turn.status)),
         };
         let fault = Fault::new(Exit::TurnFailed, said);
         Err(fault

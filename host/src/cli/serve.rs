@@ -107,14 +107,38 @@ fn introduce(config: &Config, url: &str, new_token: Option<&SecretString>) {
         eprintln!("Administrator's token, shown this once and kept in {file}:");
         eprintln!("  {}", token.expose_secret());
     }
-    eprintln!("Try: anchorhold chat assistant");
+    eprintln!("Try: {}", chat(&program(), &config.storage.data_dir));
     eprintln!("or:  {}", example(url, &file));
+}
+
+/// This program as it was called, so that it is found from another folder too.
+fn program() -> String {
+    match std::env::args().next() {
+        Some(called) if called.contains('/') => absolute(Path::new(&called)),
+        _ => "anchorhold".to_owned(),
+    }
+}
+
+/// What works in a second terminal: the data folder has the token, and says where the host is.
+fn chat(program: &str, data_dir: &Path) -> String {
+    let (program, data_dir) = (quoted(program), quoted(&absolute(data_dir)));
+    format!("ANCHORHOLD_STORAGE__DATA_DIR={data_dir} {program} chat assistant")
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_.".contains(c);
+    match word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
 }
 
 fn example(url: &str, token_file: &str) -> String {
     format!(
-        "curl {url}/api/v1/agents/assistant/messages -H \"authorization: Bearer $(cat '{token_file}')\" \
-         --json '{{\"text\": \"Hello\"}}'"
+        "curl {url}/api/v1/agents/assistant/messages -H \"authorization: Bearer $(cat {})\" \
+         --json '{{\"text\": \"Hello\"}}'",
+        quoted(token_file)
     )
 }
 

@@ -12,7 +12,8 @@ use super::fault::{Exit, Fault};
 use super::format::{ago, money, short, span, utc};
 use super::globals::Setting;
 use super::output::{self, Table, plain};
-use super::wire::{Call, Items, Turn, read};
+use super::wire::{read, word};
+use crate::channel::http::views::{Items, JournalItem, TurnView};
 use crate::clock::now_ms;
 use crate::turn::Replayed;
 
@@ -96,7 +97,7 @@ impl List {
         if json {
             return output::json(&turns);
         }
-        let turns: Items<Turn> = read(&turns)?;
+        let turns: Items<TurnView> = read(&turns)?;
         let mut table = Table::new(["TURN", "AGENT", "STATUS", "WHEN", "TOOK", "COST", "ANSWER"]);
         for turn in &turns.items {
             table.row(row(turn));
@@ -109,20 +110,20 @@ impl List {
     }
 }
 
-fn row(turn: &Turn) -> [String; 7] {
+fn row(turn: &TurnView) -> [String; 7] {
     let receipt = turn.receipt.clone().unwrap_or_default();
     let took = turn
         .receipt
         .as_ref()
         .map(|receipt| span(receipt.wall_ms * 1_000));
     let said = match &turn.error {
-        Some(error) => format!("{}: {}", error.code, error.message),
+        Some(error) => format!("{}: {}", word(error.code), error.message),
         None => turn.text.clone().unwrap_or_default(),
     };
     [
         turn.turn.clone(),
         turn.agent.clone(),
-        turn.status.clone(),
+        word(turn.status),
         ago(turn.created_at, now_ms()),
         took.unwrap_or_default(),
         receipt.cost_micro_usd.map(money).unwrap_or_default(),
@@ -134,7 +135,7 @@ fn show(turn: &Value, json: bool) -> Result<()> {
     if json {
         return output::json(turn);
     }
-    let turn: Turn = read(turn)?;
+    let turn: TurnView = read(turn)?;
     for line in headline(&turn) {
         output::line(plain(&line));
     }
@@ -146,7 +147,7 @@ fn show(turn: &Value, json: bool) -> Result<()> {
 }
 
 /// What a turn is, in some lines.
-fn headline(turn: &Turn) -> Vec<String> {
+fn headline(turn: &TurnView) -> Vec<String> {
     let version = turn
         .version
         .map(|version| format!(" version {version}"))
@@ -157,10 +158,12 @@ fn headline(turn: &Turn) -> Vec<String> {
         .map(|user| format!(" for {user}"))
         .unwrap_or_default();
     let mut lines = vec![
-        format!("Turn {}  {}", turn.turn, turn.status),
+        format!("Turn {}  {}", turn.turn, word(turn.status)),
         format!(
             "  {} to {}{version}{user} over {}",
-            turn.kind, turn.agent, turn.channel
+            word(turn.kind),
+            turn.agent,
+            turn.channel
         ),
         format!("  at {}", utc(turn.created_at)),
     ];
@@ -172,7 +175,11 @@ fn headline(turn: &Turn) -> Vec<String> {
         lines.push(format!("  conversation {conversation}"));
     }
     if let Some(error) = &turn.error {
-        lines.push(format!("  failed: {} ({})", error.message, error.code));
+        lines.push(format!(
+            "  failed: {} ({})",
+            error.message,
+            word(error.code)
+        ));
     }
     lines
 }
@@ -182,13 +189,13 @@ async fn journal(client: &Client, id: &str, json: bool) -> Result<()> {
     if json {
         return output::json(&journal);
     }
-    let calls: Items<Call> = read(&journal)?;
+    let calls: Items<JournalItem> = read(&journal)?;
     let mut table = Table::new(["SEQ", "CALL", "STATUS", "TOOK", "ASKED", "ANSWERED"]);
     for call in calls.items {
         table.row([
             call.seq.to_string(),
             call.kind,
-            call.status,
+            word(call.status),
             span((call.ms * 1e3) as u64),
             short(&call.args.to_string(), 60),
             short(&call.result.to_string(), 60),

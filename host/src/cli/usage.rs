@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::format::{count, money};
 use super::globals::Setting;
 use super::output::{self, Table};
-use super::wire::{Items, read};
+use super::wire::read;
+use crate::channel::http::views::Items;
 use crate::clock::now_ms;
 use crate::store::UsageGroup;
 

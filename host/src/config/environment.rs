@@ -66,21 +66,26 @@ impl Environment {
         }
     }
 
-    /// A key alone is enough to have a provider.
+    /// A key alone is enough to have a provider. So is the address of what speaks as OpenAI does:
+    /// servers of one's own often take no key.
     fn add_provider(&self, config: &mut Config, name: &str, kind: ProviderKind, prefix: &str) {
-        let Some(key) = self.get(&format!("{prefix}_API_KEY")) else {
+        let key = self.get(&format!("{prefix}_API_KEY"));
+        let base_url = self.get(&format!("{prefix}_BASE_URL"));
+        let is_new = !config.llm.providers.contains_key(name);
+        let is_open = kind == ProviderKind::Openai && base_url.is_some() && is_new;
+        if key.is_none() && !is_open {
             return;
-        };
+        }
         let provider = config
             .llm
             .providers
             .entry(name.to_owned())
             .or_insert_with(|| Provider::of_kind(kind));
-        provider
-            .api_key
-            .get_or_insert_with(|| SecretString::from(key));
+        if provider.api_key.is_none() {
+            provider.api_key = key.map(SecretString::from);
+        }
         if provider.base_url.is_none() {
-            provider.base_url = self.get(&format!("{prefix}_BASE_URL")).map(str::to_owned);
+            provider.base_url = base_url.map(str::to_owned);
         }
         if provider.model.is_none() {
             provider.model = self.get(&format!("{prefix}_MODEL")).map(str::to_owned);

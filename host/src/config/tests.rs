@@ -70,6 +70,28 @@ fn a_key_alone_makes_default_a_real_model() {
 }
 
 #[test]
+fn an_address_without_a_key_is_a_server_that_takes_none() {
+    let empty = file("");
+    let local = environment(&[
+        ("OPENAI_BASE_URL", "http://127.0.0.1:9/v1/"),
+        ("OPENAI_MODEL", "llama"),
+    ]);
+    let config = Config::load(Some(empty.path()), &local).unwrap();
+    assert_eq!(config.llm.models["default"].provider, "openai");
+    assert!(config.llm.providers["openai"].api_key.is_none());
+    let own = file("[llm.providers.openai]\nkind = \"openai\"\napi_key = \"sk-test\"\n");
+    let config = Config::load(Some(own.path()), &local).unwrap();
+    let provider = &config.llm.providers["openai"];
+    assert!(
+        provider.base_url.is_none(),
+        "the key of the file goes nowhere else"
+    );
+    let other = environment(&[("ANTHROPIC_BASE_URL", "http://127.0.0.1:9/")]);
+    let config = Config::load(Some(empty.path()), &other).unwrap();
+    assert_eq!(config.llm.models["default"].provider, "scripted");
+}
+
+#[test]
 fn an_alias_of_an_unknown_provider_is_an_error() {
     let file = file("[llm.models.fast]\nprovider = \"nobody\"\nmodel = \"x\"\n");
     let error = Config::load(Some(file.path()), &Environment::default()).unwrap_err();

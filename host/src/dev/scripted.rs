@@ -47,7 +47,7 @@ impl Scripted {
         Self::parse(&text).with_context(|| format!("the script {name} of [llm] script is broken"))
     }
 
-    fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let script: Script = toml::from_str(text)?;
         script.check()?;
         Ok(Self { script })

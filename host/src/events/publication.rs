@@ -11,6 +11,9 @@ use crate::store::NewEvent;
 /// The most data of an event, in bytes.
 const MAX_DATA_BYTES: usize = 256 << 10;
 
+/// The longest ordering key and the longest correlation, in bytes.
+const MAX_KEY_BYTES: usize = 200;
+
 const DEFAULT_PRIORITY: u8 = 5;
 
 /// Why something cannot be published.
@@ -26,7 +29,7 @@ pub enum Unpublishable {
 ///
 /// # Errors
 ///
-/// If the topic, the data or the priority is not as the contract says.
+/// If the topic, the data, a key or the priority is not as the contract says.
 pub fn new_event(
     tenant: &str,
     source: String,
@@ -34,6 +37,8 @@ pub fn new_event(
 ) -> Result<NewEvent, Unpublishable> {
     check_topic(&publication.topic).map_err(|error| Unpublishable::Invalid(error.to_string()))?;
     check_data(&publication.data_json)?;
+    check_key("an ordering key", publication.ordering_key.as_deref())?;
+    check_key("a correlation", publication.correlation.as_deref())?;
     let due_at = publication.deliver_at_ms.map_or_else(now_ms, millis);
     Ok(NewEvent {
         tenant: tenant.to_owned(),
@@ -58,6 +63,15 @@ fn check_data(json: &str) -> Result<(), Unpublishable> {
     serde_json::from_str::<IgnoredAny>(json)
         .map(|_| ())
         .map_err(|error| Unpublishable::Invalid(format!("data-json is not JSON: {error}")))
+}
+
+fn check_key(name: &str, key: Option<&str>) -> Result<(), Unpublishable> {
+    if key.is_none_or(|key| key.len() <= MAX_KEY_BYTES) {
+        return Ok(());
+    }
+    Err(Unpublishable::Invalid(format!(
+        "{name} is at most {MAX_KEY_BYTES} bytes"
+    )))
 }
 
 fn checked_priority(priority: Option<u8>) -> Result<u8, Unpublishable> {
@@ -117,6 +131,17 @@ mod tests {
             refusal(&publication("a.b", &large)),
             Unpublishable::TooLarge
         );
+        let (longest, longer) = ("é".repeat(100), "x".repeat(MAX_KEY_BYTES + 1));
+        let keyed = |ordering_key: &str, correlation: &str| Publication {
+            ordering_key: Some(ordering_key.to_owned()),
+            correlation: Some(correlation.to_owned()),
+            ..publication("a.b", "1")
+        };
+        assert!(new_event("default", "x".to_owned(), &keyed(&longest, &longest)).is_ok());
+        let key = refusal(&keyed(&longer, "c")).to_string();
+        assert_eq!(key, "an ordering key is at most 200 bytes");
+        let correlation = refusal(&keyed("k", &longer)).to_string();
+        assert_eq!(correlation, "a correlation is at most 200 bytes");
         let last = Publication {
             priority: Some(11),
             ..publication("a.b", "1")

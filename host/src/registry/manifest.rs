@@ -97,6 +97,7 @@ impl Manifest {
                 self.triggers.chat.history
             );
         }
+        check_config(&self.config)?;
         for pattern in self.wants.topics.iter().chain(&self.triggers.topics) {
             crate::events::check_pattern(pattern)?;
         }
@@ -143,6 +144,16 @@ impl Wants {
     }
 }
 
+/// Manifests are stored as JSON, which has no number for `nan` and `inf`: what cannot be read back
+/// would make the agent unreadable.
+fn check_config(config: &toml::Table) -> Result<()> {
+    let stored = serde_json::to_string(config).context("[config] cannot be stored")?;
+    if serde_json::from_str::<toml::Table>(&stored).ok().as_ref() != Some(config) {
+        bail!("[config] has a value that cannot be stored, such as nan or inf; write it as text");
+    }
+    Ok(())
+}
+
 /// Checks an agent's name: 1 to 64 of `a-z`, `0-9`, `-`, beginning with a letter.
 ///
 /// # Errors
@@ -181,6 +192,8 @@ mod tests {
             fuel = 1000
             [config]
             greeting = "hello"
+            since = 1979-05-27T07:32:00Z
+            ratio = 0.1
             [triggers]
             chat = { history = 40 }
             topics = ["note.**"]
@@ -209,6 +222,8 @@ mod tests {
                 "is not a host",
             ),
             ("[wants]\nsecrets = ['a b']", "is not a name"),
+            ("[config]\na = [{ b = nan }]", "cannot be stored"),
+            ("[config]\na = -inf", "cannot be stored"),
         ] {
             let error = format!("{:#}", Manifest::parse(text).unwrap_err());
             assert!(error.contains(part), "{text}: {error}");

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{JsonBody, Path, Query};
+use super::extract::{Path, Query, Unread};
 use super::page::{Items, Page};
 use super::{Api, Caller, Code, Problem};
 use crate::registry::{AgentDetail, AgentSettings, AgentSummary, SettingsError, UnusableFile};
@@ -57,9 +57,10 @@ async fn put(
     State(api): State<Api>,
     caller: Caller,
     Path(agent): Path<String>,
-    JsonBody(settings): JsonBody<AgentSettings>,
+    body: Unread,
 ) -> Result<Json<AgentDetail>, Problem> {
     caller.require(Scope::Write)?;
+    let settings: AgentSettings = body.json().await?;
     let registry = &api.host.registry;
     let detail = registry.put_agent(&caller.tenant, &agent, settings).await?;
     Ok(Json(detail))

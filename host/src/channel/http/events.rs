@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{JsonBody, Path, Query};
+use super::extract::{Path, Query, Unread};
 use super::page::{Items, Page, page_size, position, unknown_cursor};
 use super::{Api, Caller, Code, Problem};
 use crate::events::{Unpublishable, check_topic, new_event};
@@ -27,9 +27,9 @@ struct NewEvent {
     /// Any JSON, at most 256 KiB.
     #[schema(value_type = Value)]
     data: Box<RawValue>,
-    /// Events of one key arrive in order.
+    /// Events of one key arrive in order. At most 200 bytes.
     ordering_key: Option<String>,
-    /// Passed on unchanged.
+    /// Passed on unchanged. At most 200 bytes.
     correlation: Option<String>,
     /// 1 (first) to 10 (last), among what is due; 5 without it.
     priority: Option<u8>,
@@ -101,9 +101,10 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 async fn publish(
     State(api): State<Api>,
     caller: Caller,
-    JsonBody(new): JsonBody<NewEvent>,
+    body: Unread,
 ) -> Result<(StatusCode, Json<Published>), Problem> {
     caller.require(Scope::Write)?;
+    let new: NewEvent = body.json().await?;
     let source = format!("api:{}", caller.name);
     let event = new_event(&caller.tenant, source, &new.into())?;
     let id = event.id.clone();

@@ -1,6 +1,8 @@
 //! What handlers take from a request. It is axum's, but for what is answered
 //! when a request does not have it: a problem document.
 
+use std::convert::Infallible;
+
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
@@ -12,9 +14,6 @@ pub(super) struct Path<T>(pub(super) T);
 
 /// The query.
 pub(super) struct Query<T>(pub(super) T);
-
-/// A body of JSON.
-pub(super) struct JsonBody<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
     type Rejection = Problem;
@@ -34,11 +33,22 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
-    type Rejection = Problem;
+/// A body that is read when the caller is known to be allowed to send it.
+pub(super) struct Unread(Request);
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let body = axum::Json::from_request(request, state).await?;
-        Ok(Self(body.0))
+impl Unread {
+    /// Reads it as JSON.
+    pub(super) async fn json<T: DeserializeOwned>(self) -> Result<T, Problem> {
+        let body = axum::Json::from_request(self.0, &()).await?;
+        Ok(body.0)
     }
 }
+
+impl<S: Send + Sync> FromRequest<S> for Unread {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(request))
+    }
+}
+

@@ -15,7 +15,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::extract::{JsonBody, Path};
+use super::extract::{Path, Unread};
+use super::named::of_turn;
 use super::turns::{TurnView, own_conversation};
 use super::{Api, Caller, Code, Problem, sse};
 use crate::clock::now_ms;
@@ -75,9 +76,9 @@ pub(super) async fn to_agent(
     caller: Caller,
     Path(agent): Path<String>,
     headers: HeaderMap,
-    JsonBody(message): JsonBody<NewMessage>,
+    body: Unread,
 ) -> Result<Response, Problem> {
-    say(&api, &caller, agent, &headers, message).await
+    say(&api, &caller, agent, &headers, body).await
 }
 
 /// Says something to whichever agent fits.
@@ -87,9 +88,9 @@ pub(super) async fn to_anyone(
     State(api): State<Api>,
     caller: Caller,
     headers: HeaderMap,
-    JsonBody(message): JsonBody<NewMessage>,
+    body: Unread,
 ) -> Result<Response, Problem> {
-    say(&api, &caller, DEFAULT_AGENT.to_owned(), &headers, message).await
+    say(&api, &caller, DEFAULT_AGENT.to_owned(), &headers, body).await
 }
 
 async fn say(
@@ -97,9 +98,10 @@ async fn say(
     caller: &Caller,
     agent: String,
     headers: &HeaderMap,
-    message: NewMessage,
+    body: Unread,
 ) -> Result<Response, Problem> {
     caller.require(Scope::Chat)?;
+    let message: NewMessage = body.json().await?;
     check(&message)?;
     if !api.host.agents.exists(&caller.tenant, &agent).await? {
         return Err(no_such_agent(&agent));
@@ -180,7 +182,8 @@ fn show(view: TurnView) -> Result<Response, Problem> {
     } else {
         StatusCode::ACCEPTED
     };
-    Ok((status, Json(view)).into_response())
+    let turn = view.turn.clone();
+    Ok(of_turn(&turn, (status, Json(view)).into_response()))
 }
 
 fn inbound(

@@ -10,9 +10,9 @@ const MAX_PAGE: u32 = 500;
 
 /// A list, or a page of one: `next` is the cursor of the next page.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub(super) struct Items<T> {
-    pub(super) items: Vec<T>,
-    pub(super) next: Option<String>,
+pub(crate) struct Items<T> {
+    pub(crate) items: Vec<T>,
+    pub(crate) next: Option<String>,
 }
 
 impl<T> Items<T> {

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::body::unread;
+use super::named::of_turn;
 use crate::runtime::{Failure, FailureCode};
 
 const TOO_LARGE: &str = "the body is larger than [server] max_body_bytes";
@@ -165,7 +166,7 @@ fn name(code: impl Serialize) -> String {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retry_after = self.retry_after_s;
+        let (retry_after, turn) = (self.retry_after_s, self.turn.clone());
         let unauthenticated = status == StatusCode::UNAUTHORIZED;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
@@ -179,7 +180,10 @@ impl IntoResponse for Problem {
         if unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        response
+        match turn {
+            Some(turn) => of_turn(&turn, response),
+            None => response,
+        }
     }
 }
 

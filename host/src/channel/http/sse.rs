@@ -9,7 +9,8 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream, StreamExt};
 
-use super::turns::TurnView;
+use super::named::of_turn;
+use super::views::TurnView;
 use super::{Api, Problem};
 use crate::runtime::{Failure, FailureCode};
 use crate::store::TurnStatus;
@@ -26,7 +27,7 @@ pub(super) fn live(api: &Api, tenant: &str, feed: &Arc<Feed>, after: usize) -> R
         let (api, tenant, turn) = (api.clone(), tenant.clone(), turn.clone());
         async move { render(&api, &tenant, &turn, id, event).await }
     });
-    respond(events)
+    of_turn(&feed.turn, respond(events))
 }
 
 /// The events of a turn that has ended: its text in one piece.
@@ -50,7 +51,7 @@ pub(super) async fn stored(
     for (index, event) in events.into_iter().enumerate().skip(usize::from(after > 0)) {
         rendered.push(render(api, tenant, turn, after + index + 1, event).await);
     }
-    Ok(respond(stream::iter(rendered)))
+    Ok(of_turn(turn, respond(stream::iter(rendered))))
 }
 
 fn last(view: &TurnView) -> FeedEvent {

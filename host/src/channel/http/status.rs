@@ -7,7 +7,9 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::views::ModelView;
 use super::{Api, Caller, Problem};
+use crate::config::{Alias, Llm};
 use crate::registry::CONTRACT;
 use crate::runtime::CacheCounts;
 use crate::store::Scope;
@@ -21,6 +23,8 @@ struct Status {
     uptime_ms: u64,
     /// Turns that run or wait.
     turns_in_progress: usize,
+    /// What agents may ask for, as far as they are granted it.
+    models: Vec<ModelView>,
     /// What is in memory and how it got there.
     cache: CacheCounts,
     /// Where everything is kept; only administrators see it.
@@ -44,7 +48,20 @@ async fn status(State(api): State<Api>, caller: Caller) -> Result<Json<Status>, 
         contract: CONTRACT,
         uptime_ms: u64::try_from(api.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         turns_in_progress: api.host.scheduler.load(),
+        models: models(&api.host.config.llm),
         cache: api.host.agents.counts(),
         data_dir,
     }))
+}
+
+fn models(llm: &Llm) -> Vec<ModelView> {
+    let view = |(alias, target): (&String, &Alias)| {
+        Some(ModelView {
+            alias: alias.clone(),
+            provider: target.provider.clone(),
+            kind: llm.providers.get(&target.provider)?.kind,
+            model: target.model.clone(),
+        })
+    };
+    llm.models.iter().filter_map(view).collect()
 }

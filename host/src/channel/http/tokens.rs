@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::auth;
-use super::extract::{JsonBody, Path};
+use super::extract::{Path, Unread};
 use super::page::Items;
 use super::{Api, Caller, Code, Problem};
 use crate::store::{Scope, TokenRow};
@@ -71,10 +71,10 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 async fn make(
     State(api): State<Api>,
     caller: Caller,
-    JsonBody(new): JsonBody<NewToken>,
+    body: Unread,
 ) -> Result<(StatusCode, Json<MadeToken>), Problem> {
     caller.require(Scope::Admin)?;
-    let NewToken { name, mut scopes } = new;
+    let NewToken { name, mut scopes } = body.json().await?;
     check_name(&name)?;
     scopes.sort_unstable();
     scopes.dedup();

@@ -4,84 +4,19 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::extract::{Path, Query};
 use super::page::{Items, Page, page_size};
+pub(super) use super::views::TurnView;
+use super::views::{JournalItem, LogItem, MessageItem};
 use super::{Api, Caller, Code, Problem, sse};
 use crate::codec;
 use crate::runtime::Failure;
-use crate::store::{
-    JournalStatus, Scope, StoredMessage, TurnFilter, TurnKind, TurnStatus, TurnSummary,
-};
-use crate::turn::{Receipt, Replayed};
-
-/// A turn.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub(super) struct TurnView {
-    /// Its id.
-    pub(super) turn: String,
-    pub(super) kind: TurnKind,
-    pub(super) status: TurnStatus,
-    pub(super) agent: String,
-    /// The version that ran.
-    pub(super) version: Option<i64>,
-    pub(super) conversation: Option<String>,
-    pub(super) user: Option<String>,
-    pub(super) channel: String,
-    /// How often it was started.
-    pub(super) attempts: i64,
-    /// The answer.
-    pub(super) text: Option<String>,
-    pub(super) error: Option<Failure>,
-    pub(super) receipt: Option<Receipt>,
-    /// Milliseconds since 1970, as all times here.
-    pub(super) created_at: i64,
-    pub(super) started_at: Option<i64>,
-    pub(super) finished_at: Option<i64>,
-}
-
-/// A recorded host call.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub(super) struct JournalItem {
-    pub(super) seq: i64,
-    /// `interface.function`.
-    pub(super) kind: String,
-    pub(super) args_hash: String,
-    /// `begun`, `done` or `failed`.
-    #[schema(value_type = String)]
-    pub(super) status: JournalStatus,
-    pub(super) args: serde_json::Value,
-    pub(super) result: serde_json::Value,
-    /// When it was complete.
-    pub(super) at: i64,
-    /// How long it took, in milliseconds.
-    pub(super) ms: f64,
-}
-
-/// A line that an agent logged.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub(super) struct LogItem {
-    pub(super) seq: i64,
-    pub(super) level: String,
-    pub(super) message: String,
-    pub(super) fields: serde_json::Value,
-}
-
-/// A message of a conversation.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub(super) struct MessageItem {
-    /// `user` or `assistant`.
-    pub(super) role: String,
-    pub(super) text: String,
-    pub(super) turn: String,
-    pub(super) at: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) author: Option<String>,
-}
+use crate::store::{Scope, StoredMessage, TurnFilter, TurnStatus, TurnSummary};
+use crate::turn::Replayed;
 
 /// Which turns to list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]

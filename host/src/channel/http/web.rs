@@ -7,6 +7,7 @@
 
 mod headers;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -18,12 +19,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 
 use super::messages::no_such_agent;
+use super::named::of_turn;
 use super::{Api, Caller, Code, Problem};
 use crate::codec;
 use crate::inbox::{Admitted, Inbound};
 use crate::runtime::bindings::web;
 use crate::runtime::{Failure, FailureCode, Input, Output};
 use crate::store::{DEFAULT_TENANT, TurnRow};
+use crate::turn::Feed;
+
+#[cfg(fuzzing)]
+pub(crate) use headers::fuzz_headers;
 
 /// What answers such requests exports.
 const EXPORT: &str = "web";
@@ -63,11 +69,17 @@ async fn serve(State(api): State<Api>, asked: Asked) -> Result<Response, Problem
     let Admitted::Turn(feed) = api.host.inbox.admit(inbound, seat).await? else {
         return Err(Problem::internal("a request was taken for a repeated one"));
     };
+    let answer = answer(&api, &tenant, &feed).await;
+    let response = answer.unwrap_or_else(IntoResponse::into_response);
+    Ok(of_turn(&feed.turn, response))
+}
+
+async fn answer(api: &Api, tenant: &str, feed: &Arc<Feed>) -> Result<Response, Problem> {
     let patience = Duration::from_millis(api.host.config.server.answer_timeout_ms);
     if tokio::time::timeout(patience, feed.ended()).await.is_err() {
         return Err(too_slow(&feed.turn));
     }
-    let row = api.host.store.turn(&tenant, &feed.turn).await?;
+    let row = api.host.store.turn(tenant, &feed.turn).await?;
     respond(row.ok_or_else(|| Problem::internal("the turn of a request is gone"))?)
 }
 

@@ -15,7 +15,7 @@ use crate::channel::http::{Credentials, Server};
 use crate::cli::client::Client;
 use crate::cli::fault::{Fault, exit_of};
 use crate::cli::globals::{self, CLI_TOKEN_FILE};
-use crate::config::{Config, Llm};
+use crate::config::Config;
 
 /// How long the agents of the plugins folder are waited for.
 const SETTLING: Duration = Duration::from_secs(60);
@@ -54,10 +54,6 @@ impl Local {
             .with_context(|| format!("cannot read {}", file.display()))?;
         let token = SecretString::from(token.trim());
         Client::new(Url::parse(&self.url)?, Some(token))
-    }
-
-    pub(super) fn models(&self) -> &Llm {
-        &self.host.config.llm
     }
 
     /// Waits for the agents of the plugins folder, which are compiled when they

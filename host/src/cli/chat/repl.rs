@@ -10,12 +10,14 @@ use serde_json::Value;
 use super::command::{HELP, Line, parse};
 use super::screen::{Screen, Sight};
 use super::session::Session;
+use crate::channel::http::views::TurnView;
 use crate::cli::fault::report;
 use crate::cli::format::{count, money, span};
 use crate::cli::output::{self, plain};
 use crate::cli::turns::explain;
-use crate::cli::wire::{Turn, items, text};
+use crate::cli::wire::{items, text};
 use crate::config::Environment;
+use crate::store::TurnStatus;
 
 /// What is done after a line.
 #[derive(PartialEq, Eq)]
@@ -120,8 +122,8 @@ async fn obey(session: &mut Session, line: &str) -> Next {
 
 async fn say(session: &mut Session, text: &str) -> Result<()> {
     let outcome = session.say(text, &mut Screen::new(Sight::All)).await?;
-    match outcome.turn.status.as_str() {
-        "cancelled" => output::line("[cancelled]"),
+    match outcome.turn.status {
+        TurnStatus::Cancelled => output::line("[cancelled]"),
         _ => outcome.check()?,
     }
     if let Some(bill) = bill(&outcome.turn) {
@@ -131,7 +133,7 @@ async fn say(session: &mut Session, text: &str) -> Result<()> {
 }
 
 /// What an answer took, in one line.
-fn bill(turn: &Turn) -> Option<String> {
+fn bill(turn: &TurnView) -> Option<String> {
     let receipt = turn.receipt.as_ref()?;
     let tokens = receipt.input_tokens + receipt.output_tokens;
     let cost = receipt

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use anyhow::Result;
 use reqwest::Method;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::screen::Screen;
+use crate::channel::http::views::TurnView;
 use crate::cli::client::Client;
 use crate::cli::fault::{Exit, Fault};
 use crate::cli::sse::{Event, Events};
-use crate::cli::wire::{Turn, items, read, text};
+use crate::cli::wire::{items, read, text};
 
 /// How often a broken connection is taken up again for one answer.
 const ATTEMPTS: u32 = 5;
@@ -31,7 +32,7 @@ pub(super) struct Session {
 
 /// What came of a message.
 pub(super) struct Outcome {
-    pub(super) turn: Turn,
+    pub(super) turn: TurnView,
     /// The turn as the API has it.
     pub(super) value: Value,
 }
@@ -187,12 +188,14 @@ fn take(event: &Event, screen: &mut Screen) -> Result<Option<Outcome>> {
 
 /// The turn of a last event. A host that cannot read it any more says only how
 /// it ended.
-fn ended(event: &str, value: &Value) -> Result<Turn> {
-    let mut turn: Turn = read(value)?;
-    if turn.status.is_empty() {
-        turn.status = event.trim_start_matches("turn.").to_owned();
+fn ended(event: &str, value: &Value) -> Result<TurnView> {
+    let status = event.trim_start_matches("turn.");
+    let mut turn = json!({"kind": "chat", "status": status, "agent": "", "channel": "",
+        "created_at": 0});
+    if let (Some(turn), Some(said)) = (turn.as_object_mut(), value.as_object()) {
+        turn.extend(said.clone());
     }
-    Ok(turn)
+    read(&turn)
 }
 
 fn new_conversation() -> String {
@@ -202,17 +205,19 @@ fn new_conversation() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::runtime::FailureCode;
+    use crate::store::TurnStatus;
 
     #[test]
     fn a_turn_has_ended_as_its_last_event_says() {
         let bare = json!({"turn": "t", "error": {"code": "trap", "message": "It crashed."}});
         let turn = ended("turn.failed", &bare).unwrap();
         assert_eq!(
-            (turn.status.as_str(), turn.error.unwrap().code.as_str()),
-            ("failed", "trap")
+            (turn.status, turn.error.unwrap().code),
+            (TurnStatus::Failed, FailureCode::Trap)
         );
         let whole = json!({"turn": "t", "status": "completed", "text": "hi"});
-        assert_eq!(ended("turn.completed", &whole).unwrap().status, "completed");
+        let turn = ended("turn.completed", &whole).unwrap();
+        assert_eq!(turn.status, TurnStatus::Completed);
     }
 }

@@ -3,10 +3,12 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
+use crate::channel::http::views::{Items, JournalItem, LogItem, TurnView};
 use crate::cli::client::Client;
 use crate::cli::format::{bar, bytes, count, money, percent, short, span};
 use crate::cli::output::{self, plain};
-use crate::cli::wire::{Call, Items, LogLine, Turn, items, read};
+use crate::cli::wire::{items, read, word};
+use crate::store::JournalStatus;
 use crate::turn::Receipt;
 
 const BAR_WIDTH: u64 = 24;
@@ -20,15 +22,15 @@ pub(in crate::cli) async fn run(client: &Client, id: &str, as_json: bool) -> Res
         let all = json!({ "turn": turn, "journal": items(&journal), "log": items(&log) });
         return output::json(&all);
     }
-    let calls: Items<Call> = read(&journal)?;
-    let log: Items<LogLine> = read(&log)?;
+    let calls: Items<JournalItem> = read(&journal)?;
+    let log: Items<LogItem> = read(&log)?;
     for line in lines(&read(&turn)?, &calls.items, &log.items) {
         output::line(plain(&line));
     }
     Ok(())
 }
 
-fn lines(turn: &Turn, calls: &[Call], log: &[LogLine]) -> Vec<String> {
+fn lines(turn: &TurnView, calls: &[JournalItem], log: &[LogItem]) -> Vec<String> {
     let mut lines = super::headline(turn);
     let Some(receipt) = &turn.receipt else {
         lines.push("\nThe turn has no receipt yet.".to_owned());
@@ -46,7 +48,7 @@ fn lines(turn: &Turn, calls: &[Call], log: &[LogLine]) -> Vec<String> {
 }
 
 /// A table of times: the steps of the turn, and below `host calls` each call.
-fn times(receipt: &Receipt, calls: &[Call]) -> Vec<String> {
+fn times(receipt: &Receipt, calls: &[JournalItem]) -> Vec<String> {
     let timing = &receipt.timing;
     let before = timing.queue_us + timing.load_us + timing.compile_us;
     let run = timing.instantiate_us + timing.guest_us + timing.host_us;
@@ -81,14 +83,14 @@ fn row(name: &str, us: u64, whole: u64, note: &str) -> String {
     line.trim_end().to_owned()
 }
 
-fn asked(call: &Call) -> String {
+fn asked(call: &JournalItem) -> String {
     let args = match &call.args {
         Value::Null => String::new(),
         args => short(&args.to_string(), 60),
     };
-    match call.status.as_str() {
-        "done" => args,
-        status => format!("{status}  {args}"),
+    match call.status {
+        JournalStatus::Done => args,
+        status => format!("{}  {args}", word(status)),
     }
 }
 
@@ -120,7 +122,7 @@ fn used(receipt: &Receipt) -> Vec<String> {
     lines
 }
 
-fn log_line(line: &LogLine) -> String {
+fn log_line(line: &LogItem) -> String {
     let fields = match &line.fields {
         Value::Object(fields) if !fields.is_empty() => format!("  {}", line.fields),
         _ => String::new(),
@@ -154,13 +156,9 @@ mod tests {
 
     #[test]
     fn every_microsecond_is_somewhere() {
-        let call = Call {
-            seq: 1,
-            kind: "llm.generate".into(),
-            status: "done".into(),
-            ms: 75.0,
-            ..Call::default()
-        };
+        let call = json!({"seq": 1, "kind": "llm.generate", "args_hash": "", "status": "done",
+            "args": null, "result": null, "at": 0, "ms": 75.0});
+        let call: JournalItem = read(&call).unwrap();
         let lines = times(&receipt(), &[call]);
         let line = |name: &str| {
             let found = lines
@@ -188,11 +186,9 @@ mod tests {
 
     #[test]
     fn a_turn_without_receipt_is_explained_as_far_as_it_can_be() {
-        let turn = Turn {
-            turn: "t".into(),
-            status: "queued".into(),
-            ..Turn::default()
-        };
+        let turn = json!({"turn": "t", "kind": "chat", "status": "queued", "agent": "a",
+            "channel": "http", "created_at": 0});
+        let turn: TurnView = read(&turn).unwrap();
         assert!(
             lines(&turn, &[], &[])
                 .last()

@@ -8,6 +8,7 @@ use wire::{ContentPart, ErrorKind, FinishReason, RetryClass, StreamEvent};
 
 use super::fake::{self, Act, After, Fake};
 use super::support::{ask, say, text_of};
+use crate::testing::capture;
 
 const KINDS: [&str; 4] = ["openai", "anthropic", "gemini", "ollama"];
 
@@ -350,30 +351,9 @@ async fn an_answer_that_is_no_stream_is_not_an_empty_answer() {
     }
 }
 
-/// Everything that is logged, as text.
-#[derive(Clone, Default)]
-struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn the_log_says_that_a_call_failed_and_not_what_was_said() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let captured = capture(tracing::Level::TRACE);
     let frame = "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"private\"}}\n\n";
     let act = Act::Stream("text/event-stream", vec![frame.to_owned()], After::Close);
     let error = ask(
@@ -386,7 +366,7 @@ async fn the_log_says_that_a_call_failed_and_not_what_was_said() {
         (error.kind, error.retry),
         (ErrorKind::Overloaded, RetryClass::AfterDelay)
     );
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = captured.text();
     assert!(
         log.contains("model call failed") && !log.contains("private"),
         "{log}"

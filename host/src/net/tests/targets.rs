@@ -53,6 +53,8 @@ fn malformed_urls_are_refused() {
         "https://:word@example.com/",
         "https://example.com/?key={{secret:key}}",
         "https://{{secret:key}}.example.com/",
+        "https://example.com/{\t{secret:key}}",
+        "https://example.com/?{\n{secret:key}}",
         "http://999.999.999.999/",
         "http://./",
     ] {

@@ -2,8 +2,11 @@
 
 use axum::body::Body;
 use axum::http::Request;
+use secrecy::SecretString;
+use serde_json::json;
 
 use super::Fixture;
+use crate::config::{Alias, Provider, ProviderKind};
 
 const MESSAGE: &str = "POST /api/v1/messages";
 
@@ -180,6 +183,50 @@ async fn scopes_are_checked() {
             .problem(403, "forbidden");
         assert!(detail.contains("admin"), "{detail}");
     }
+}
+
+#[tokio::test]
+async fn who_may_not_send_something_is_told_so_before_it_is_read() {
+    let fixture = Fixture::start().await;
+    let read = fixture.token("read").await;
+    for line in [
+        "POST events",
+        "PUT agents/a",
+        "POST tokens",
+        "POST components",
+    ] {
+        let (method, path) = line.split_once(' ').unwrap();
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1/{path}"))
+            .header("authorization", format!("Bearer {read}"))
+            .body(Body::from("no JSON"));
+        let answer = fixture.send(request.unwrap()).await;
+        answer.problem(403, "forbidden");
+    }
+}
+
+#[tokio::test]
+async fn the_status_says_which_models_there_are_and_no_keys() {
+    let openai = Provider {
+        kind: ProviderKind::Openai,
+        base_url: None,
+        api_key: Some(SecretString::from("sk-hidden")),
+        model: None,
+        free: None,
+    };
+    let alias = Alias {
+        provider: "mine".to_owned(),
+        model: "m".to_owned(),
+    };
+    let fixture = Fixture::with(|config| {
+        config.llm.providers.insert("mine".to_owned(), openai);
+        config.llm.models.insert("default".to_owned(), alias);
+    });
+    let status = fixture.await.get("/api/v1/status").await;
+    let model = json!({"alias": "default", "provider": "mine", "kind": "openai", "model": "m"});
+    assert_eq!(status.json()["models"], json!([model]));
+    assert!(!String::from_utf8_lossy(&status.body).contains("hidden"));
 }
 
 #[tokio::test]

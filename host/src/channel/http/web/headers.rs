@@ -96,6 +96,25 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<String> {
         .collect()
 }
 
+/// What must hold whatever an agent answers with.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_headers<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) {
+    let given: Vec<_> = lines
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let Ok(passing) = for_browsers(&given) else {
+        return;
+    };
+    for name in OF_THE_ORIGIN.iter().chain(&HOP_BY_HOP) {
+        assert!(!passing.contains_key(*name), "{name} passes");
+    }
+    let policies = passing.get_all(header::CONTENT_SECURITY_POLICY);
+    assert!(policies.iter().eq([&SANDBOX]));
+    for (name, _) in for_agents(&passing) {
+        assert!(!CREDENTIALS.contains(&name.as_str()), "{name} passes");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,89 @@
+//! What the API answers, as types that the commands of this program read it back with. A field
+//! that is added later is optional, or a command cannot read the answers of an older host.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::config::ProviderKind;
+use crate::runtime::Failure;
+use crate::store::{JournalStatus, TurnKind, TurnStatus};
+use crate::turn::Receipt;
+
+pub(crate) use super::page::Items;
+
+/// A turn.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct TurnView {
+    /// Its id.
+    pub(crate) turn: String,
+    pub(crate) kind: TurnKind,
+    pub(crate) status: TurnStatus,
+    pub(crate) agent: String,
+    /// The version that ran.
+    pub(crate) version: Option<i64>,
+    pub(crate) conversation: Option<String>,
+    pub(crate) user: Option<String>,
+    pub(crate) channel: String,
+    /// How often it was started.
+    #[serde(default)]
+    pub(crate) attempts: i64,
+    /// The answer.
+    pub(crate) text: Option<String>,
+    pub(crate) error: Option<Failure>,
+    pub(crate) receipt: Option<Receipt>,
+    /// Milliseconds since 1970, as all times here.
+    pub(crate) created_at: i64,
+    pub(crate) started_at: Option<i64>,
+    pub(crate) finished_at: Option<i64>,
+}
+
+/// A recorded host call.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct JournalItem {
+    pub(crate) seq: i64,
+    /// `interface.function`.
+    pub(crate) kind: String,
+    pub(crate) args_hash: String,
+    /// `begun`, `done` or `failed`.
+    #[schema(value_type = String)]
+    pub(crate) status: JournalStatus,
+    pub(crate) args: serde_json::Value,
+    pub(crate) result: serde_json::Value,
+    /// When it was complete.
+    pub(crate) at: i64,
+    /// How long it took, in milliseconds.
+    pub(crate) ms: f64,
+}
+
+/// A line that an agent logged.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct LogItem {
+    pub(crate) seq: i64,
+    pub(crate) level: String,
+    pub(crate) message: String,
+    pub(crate) fields: serde_json::Value,
+}
+
+/// A message of a conversation.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct MessageItem {
+    /// `user` or `assistant`.
+    pub(crate) role: String,
+    pub(crate) text: String,
+    pub(crate) turn: String,
+    pub(crate) at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) author: Option<String>,
+}
+
+/// A model, by the alias that agents know.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ModelView {
+    pub(crate) alias: String,
+    pub(crate) provider: String,
+    /// `openai`, `anthropic`, `gemini`, `ollama`, or `scripted`, which is not a model.
+    #[schema(value_type = String)]
+    pub(crate) kind: ProviderKind,
+    /// Its name at the provider.
+    pub(crate) model: String,
+}
