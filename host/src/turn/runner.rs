@@ -1,6 +1,7 @@
 //! Running one turn from its row to its end, and running one again from its
 //! journal.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -88,10 +89,10 @@ impl Runner {
     }
 
     /// Runs a turn and stores its end. `queued` is how long it waited.
-    pub async fn run(&self, job: Job, queued: Duration) {
+    pub async fn run(&self, job: &Job, queued: Duration) {
         let started = Instant::now();
-        let finished = self.execute(&job, queued).await;
-        self.store_end(&job, finished).await;
+        let finished = Box::pin(self.execute(job, queued)).await;
+        self.store_end(job, finished).await;
         let seconds = (queued + started.elapsed()).as_secs_f64();
         metrics::histogram!("anchorhold_turn_seconds").record(seconds);
     }
@@ -120,8 +121,8 @@ impl Runner {
         job.feed.push(FeedEvent::Started);
         let started_ms = now_ms();
         let begin = self.begin(&loaded.agent, tenant, turn, started_ms);
-        let run = self.run_instance(job, &loaded.agent, Journal::live(), input, started_ms);
-        let (begun, finished) = tokio::join!(begin, run);
+        let run = self.run_instance(job, &loaded.agent, Journal::live(), &input, started_ms);
+        let (begun, finished) = tokio::join!(Box::pin(begin), Box::pin(run));
         if let Err(error) = begun {
             warn!(turn, error = %format!("{error:#}"), "the beginning of a turn was not stored");
         }
@@ -159,7 +160,7 @@ impl Runner {
         job: &Job,
         agent: &Arc<ResolvedAgent>,
         journal: Journal,
-        input: Input,
+        input: &Input,
         started_ms: i64,
     ) -> Finished {
         let started_ns = started_ms.unsigned_abs().saturating_mul(1_000_000);
@@ -185,25 +186,25 @@ impl Runner {
     }
 
     /// The input with as much history as the manifest asks for.
-    async fn with_history(&self, job: &Job, agent: &ResolvedAgent) -> Result<Input> {
+    async fn with_history<'a>(
+        &self,
+        job: &'a Job,
+        agent: &ResolvedAgent,
+    ) -> Result<Cow<'a, Input>> {
         let wanted = agent.manifest.triggers.chat.history;
         let (Input::Chat(message), Some(position)) = (&job.input, job.position) else {
-            return Ok(job.input.clone());
+            return Ok(Cow::Borrowed(&job.input));
         };
-        let mut message = message.clone();
-        if wanted > 0 && position > FIRST_POSITION {
-            let rows = self
-                .store
-                .history(
-                    &job.identity.tenant,
-                    &message.conversation,
-                    position,
-                    wanted,
-                )
-                .await?;
-            message.history = rows.into_iter().map(past_message).collect();
+        if wanted == 0 || position <= FIRST_POSITION {
+            return Ok(Cow::Borrowed(&job.input));
         }
-        Ok(Input::Chat(message))
+        let (tenant, conversation) = (&job.identity.tenant, &message.conversation);
+        let history = self.store.history(tenant, conversation, position, wanted);
+        let history = Box::pin(history).await?;
+        Ok(Cow::Owned(Input::Chat(types::Message {
+            history: history.into_iter().map(past_message).collect(),
+            ..message.clone()
+        })))
     }
 
     async fn store_end(&self, job: &Job, ended: Ended) {
@@ -297,7 +298,7 @@ impl Runner {
         let journal = Journal::replay(self.store.journal(tenant, turn).await?);
         let input = self.with_history(&job, &agent).await?;
         let finished = self
-            .run_instance(&job, &agent, journal, input, started_at)
+            .run_instance(&job, &agent, journal, &input, started_at)
             .await;
         compare(&row, version, recorded, finished)
     }

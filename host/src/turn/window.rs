@@ -204,18 +204,21 @@ impl Window {
     /// # Errors
     ///
     /// The outer error ends the turn; the inner one is the guest's.
-    pub async fn perform<A, R, E>(
+    pub fn perform<A, R, E>(
         &mut self,
         call: Call<'_, A>,
         commit: Commit,
         effect: impl Future<Output = Result<R, E>>,
-    ) -> Result<Result<R, E>, Stop>
+    ) -> impl Future<Output = Result<Result<R, E>, Stop>>
     where
         A: Serialize,
         R: Serialize + DeserializeOwned,
         E: Serialize + DeserializeOwned + Refusable,
     {
-        self.perform_placed(call, commit, |_| effect).await
+        // Boxed here: a future that is handed on is kept once by each that had
+        // it, and guests' stacks keep every page that was touched.
+        let effect = Box::pin(effect);
+        self.perform_placed(call, commit, |_| effect)
     }
 
     /// As `perform`, for an effect that wants to know its place in the journal.
