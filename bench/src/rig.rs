@@ -96,7 +96,7 @@ impl Rig {
             &self.engine,
             services,
             window,
-            input,
+            &input,
             [7; 32],
             SLICE_FUEL,
             kill,

@@ -36,6 +36,7 @@ pub(crate) use sink::Sink;
 pub(crate) use usage::{estimate, of_request as tokens_of};
 
 use failure::unknown_alias;
+use generation::Beginning;
 use remote::{Remote, Wire};
 
 /// How long a connection may take to come about.
@@ -137,10 +138,16 @@ impl Gateway {
     ///
     /// What the provider refused, or what kept the host from asking it.
     pub async fn start(&self, request: wire::Request) -> Result<Generation, wire::Error> {
+        self.begin(request)?.accepted().await
+    }
+
+    /// Begins to ask. What is asked goes to the provider's task here, so that
+    /// who waits for the answer does not keep it.
+    fn begin(&self, request: wire::Request) -> Result<Beginning, wire::Error> {
         let route = self.route(&request.model)?;
         let defaults = self.defaults;
         let (provider, model) = (Arc::clone(&route.provider), Arc::clone(&route.model));
-        Generation::start(
+        Ok(Beginning::of(
             &self.io,
             generation::Call {
                 provider: provider.name.clone(),
@@ -151,12 +158,11 @@ impl Gateway {
             move |mut sink| async move {
                 let (began, deadline) = (Instant::now(), request.deadline_ms);
                 let answer = provider.answer(&model, request, defaults, &mut sink);
-                let answer = within(deadline, answer).await;
+                let answer = within(deadline, Box::pin(answer)).await;
                 provider.log(&model, began, answer.as_ref().err());
                 sink.end(answer).await;
             },
-        )
-        .await
+        ))
     }
 
     /// Turns texts into vectors, in order.
@@ -238,7 +244,10 @@ impl Provider {
         sink: &mut Sink,
     ) -> Result<wire::Response, wire::Error> {
         let answer = match &self.backend {
-            Backend::Remote(remote) => remote.answer(model, request, defaults, sink).await,
+            // What a remote call keeps is large; others need not be as large.
+            Backend::Remote(remote) => {
+                Box::pin(remote.answer(model, request, defaults, sink)).await
+            }
             Backend::Scripted(scripted) => scripted.answer(model, &request, defaults, sink).await,
         };
         answer.map(|response| wire::Response {

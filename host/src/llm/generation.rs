@@ -12,7 +12,8 @@ use crate::runtime::bindings::llm as wire;
 
 use super::draft::Draft;
 use super::failure::lost;
-use super::sink::{Item, Sink, lock};
+use super::sink::{Item, Sink, Verdict, lock};
+
 /// Events that wait for the reader; when there are more, the provider waits.
 const BUFFER: usize = 64;
 
@@ -35,34 +36,53 @@ pub struct Generation {
     task: AbortOnDropHandle<()>,
 }
 
-impl Generation {
-    /// Runs `work` on `io` and waits until the provider accepted.
-    pub(super) async fn start<W, F>(io: &Handle, call: Call, work: W) -> Result<Self, wire::Error>
+/// A call that the provider has not accepted yet.
+pub(super) struct Beginning {
+    generation: Generation,
+    verdict: Verdict,
+}
+
+impl Beginning {
+    /// Runs `work` on `io`.
+    pub(super) fn of<W, F>(io: &Handle, call: Call, work: W) -> Self
     where
-        W: FnOnce(Sink) -> F,
+        W: FnOnce(Sink) -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let draft = Arc::new(Mutex::new(Draft::new(call.free, call.input_tokens)));
         let (sender, items) = mpsc::channel(BUFFER);
         let (accepted, verdict) = oneshot::channel();
-        let work = work(Sink::new(Arc::clone(&draft), sender, accepted));
-        let task = AbortOnDropHandle::new(io.spawn(work));
-        let generation = Self {
+        let sink = Sink::new(Arc::clone(&draft), sender, accepted);
+        // Made in its own task, because it is large and a guest's stack keeps
+        // every page that was touched.
+        let task = io.spawn(async move { Box::pin(work(sink)).await });
+        let generation = Generation {
             provider: call.provider,
             model: call.model,
             draft,
             items,
             waiting: VecDeque::new(),
             outcome: None,
-            task,
+            task: AbortOnDropHandle::new(task),
         };
-        match verdict.await {
+        Self {
+            generation,
+            verdict,
+        }
+    }
+
+    /// Waits until the provider accepted.
+    pub(super) async fn accepted(self) -> Result<Generation, wire::Error> {
+        let generation = self.generation;
+        match self.verdict.await {
             Ok(Ok(())) => Ok(generation),
             Ok(Err(error)) => Err(generation.signed(*error)),
             Err(_) => Err(generation.signed(lost())),
         }
     }
+}
 
+impl Generation {
     /// 1 to `max` events; waits for the first. Empty means that the end was reached. Adjacent
     /// pieces of one part that wait already come as one event.
     ///
@@ -155,7 +175,7 @@ impl Generation {
 
     fn take(&mut self, item: Item) {
         match item {
-            Item::Event(event) => push(&mut self.waiting, event),
+            Item::Event(event) => push(&mut self.waiting, *event),
             Item::End(outcome) => {
                 self.outcome = Some(outcome.map_err(|error| self.signed(error)));
             }

@@ -10,9 +10,10 @@ use crate::runtime::bindings::llm as wire;
 use super::draft::{CallPiece, Draft, TooLong};
 use super::failure::failure;
 
-/// What travels from the provider's task to the reader.
+/// What travels from the provider's task to the reader. Small, because a
+/// channel makes room for 32 at once.
 pub(super) enum Item {
-    Event(wire::StreamEvent),
+    Event(Box<wire::StreamEvent>),
     End(Box<Result<wire::Response, wire::Error>>),
 }
 
@@ -21,6 +22,9 @@ pub(crate) type Closed = wire::Error;
 
 /// Tells the reader that the provider accepted, or why it did not.
 pub(super) type Accepted = oneshot::Sender<Result<(), Box<wire::Error>>>;
+
+/// The other end of it.
+pub(super) type Verdict = oneshot::Receiver<Result<(), Box<wire::Error>>>;
 
 /// The provider's end of one call.
 pub(crate) struct Sink {
@@ -120,7 +124,7 @@ impl Sink {
             )
         })?;
         for event in events {
-            if self.items.send(Item::Event(event)).await.is_err() {
+            if self.items.send(Item::Event(Box::new(event))).await.is_err() {
                 return Err(failure(wire::ErrorKind::Cancelled, "nobody is listening"));
             }
         }

@@ -106,7 +106,7 @@ pub async fn run(
     engine: &Engine,
     services: Arc<Services>,
     window: Window,
-    input: Input,
+    input: &Input,
     seed: [u8; 32],
     slice_fuel: u64,
     kill: &KillSwitch,
@@ -122,7 +122,7 @@ pub async fn run(
     let mut instantiated = Duration::ZERO;
     let outcome = {
         let work = call(&mut store, &agent.component, input, &mut instantiated);
-        within(work, deadline, kill).await
+        within(Box::pin(work), deadline, kill).await
     };
     let outcome = match outcome {
         Ok(Ok(outcome)) => outcome,
@@ -199,7 +199,7 @@ fn failed(window: Window, error: &wasmtime::Error) -> Finished {
 async fn call(
     store: &mut Store<HostState>,
     component: &LoadedComponent,
-    input: Input,
+    input: &Input,
     instantiated: &mut Duration,
 ) -> wasmtime::Result<Result<Output, Failure>> {
     let started = Instant::now();
@@ -216,9 +216,9 @@ async fn call(
     *instantiated = started.elapsed();
     let (store, instance) = (store.as_context_mut(), &instance);
     match input {
-        Input::Chat(message) => respond(store, instance, component, &message).await,
-        Input::Event(event) => receive(store, instance, component, &event).await,
-        Input::Web(request) => serve(store, instance, component, &request).await,
+        Input::Chat(message) => respond(store, instance, component, message).await,
+        Input::Event(event) => receive(store, instance, component, event).await,
+        Input::Web(request) => serve(store, instance, component, request).await,
     }
 }
 

@@ -1,16 +1,19 @@
-//! Running one turn from its row to its end, and running one again from its
-//! journal.
+//! Running one turn from its row to its end.
 
+mod replay;
+
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
-use serde::{Deserialize, Serialize};
+use anyhow::{Context, Result};
 use tracing::{error, info, warn};
+
+pub use replay::{Difference, Replayed};
 
 use super::feed::{Feed, FeedEvent, Feeds};
 use super::journal::Beginning;
-use super::plan::{Pins, Plan, internal};
+use super::plan::{Plan, internal};
 use super::receipt::Receipt;
 use super::window::{Identity, Window};
 use crate::clock::now_ms;
@@ -51,25 +54,6 @@ pub struct Runner {
     slice_fuel: u64,
 }
 
-/// What a re-run gave.
-#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Replayed {
-    pub turn: String,
-    pub version: i64,
-    /// Whether output, calls and fuel are the same, byte for byte.
-    pub same: bool,
-    pub differences: Vec<Difference>,
-    pub receipt: Receipt,
-}
-
-/// Something that was not the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Difference {
-    pub what: String,
-    pub before: String,
-    pub after: String,
-}
-
 impl Runner {
     /// A runner of turns.
     pub fn new(
@@ -96,10 +80,10 @@ impl Runner {
     }
 
     /// Runs a turn and stores its end. `queued` is how long it waited.
-    pub async fn run(&self, job: Job, queued: Duration) {
+    pub async fn run(&self, job: &Job, queued: Duration) {
         let started = Instant::now();
-        let finished = self.execute(&job, queued).await;
-        self.store_end(&job, finished).await;
+        let finished = Box::pin(self.execute(job, queued)).await;
+        self.store_end(job, finished).await;
         let seconds = (queued + started.elapsed()).as_secs_f64();
         metrics::histogram!("anchorhold_turn_seconds").record(seconds);
     }
@@ -132,7 +116,7 @@ impl Runner {
         };
         let (load, compile) = (plan.load, plan.compile);
         let beginning = plan.beginning.clone();
-        let run = self.run_instance(job, plan, input);
+        let run = Box::pin(self.run_instance(job, plan, &input));
         let mut ended = Ended::of(self.run_in_sight(job, beginning.as_deref(), run).await);
         ended.ran = Some(ran);
         ended.receipt.timing.queue_us = micros(queued);
@@ -147,13 +131,13 @@ impl Runner {
         &self,
         job: &Job,
         beginning: Option<&Beginning>,
-        run: impl Future<Output = Finished>,
+        mut run: impl Future<Output = Finished> + Unpin,
     ) -> Finished {
-        let mut run = std::pin::pin!(run);
         if let Ok(finished) = tokio::time::timeout(A_WHILE, &mut run).await {
             return finished;
         }
-        let (finished, ()) = tokio::join!(run, self.mark_running(job, beginning));
+        let mark = Box::pin(self.mark_running(job, beginning));
+        let (finished, ()) = tokio::join!(run, mark);
         finished
     }
 
@@ -180,7 +164,7 @@ impl Runner {
         }
     }
 
-    async fn run_instance(&self, job: &Job, plan: Plan, input: Input) -> Finished {
+    async fn run_instance(&self, job: &Job, plan: Plan, input: &Input) -> Finished {
         let started_ns = plan.started_ms.unsigned_abs().saturating_mul(1_000_000);
         let mut window = Window::new(
             job.identity.clone(),
@@ -207,25 +191,25 @@ impl Runner {
     }
 
     /// The input with as much history as the manifest asks for.
-    async fn with_history(&self, job: &Job, agent: &ResolvedAgent) -> Result<Input> {
+    async fn with_history<'a>(
+        &self,
+        job: &'a Job,
+        agent: &ResolvedAgent,
+    ) -> Result<Cow<'a, Input>> {
         let wanted = agent.manifest.triggers.chat.history;
         let (Input::Chat(message), Some(position)) = (&job.input, job.position) else {
-            return Ok(job.input.clone());
+            return Ok(Cow::Borrowed(&job.input));
         };
-        let mut message = message.clone();
-        if wanted > 0 && position > FIRST_POSITION {
-            let rows = self
-                .store
-                .history(
-                    &job.identity.tenant,
-                    &message.conversation,
-                    position,
-                    wanted,
-                )
-                .await?;
-            message.history = rows.into_iter().map(past_message).collect();
+        if wanted == 0 || position <= FIRST_POSITION {
+            return Ok(Cow::Borrowed(&job.input));
         }
-        Ok(Input::Chat(message))
+        let (tenant, conversation) = (&job.identity.tenant, &message.conversation);
+        let history = self.store.history(tenant, conversation, position, wanted);
+        let history = Box::pin(history).await?;
+        Ok(Cow::Owned(Input::Chat(types::Message {
+            history: history.into_iter().map(past_message).collect(),
+            ..message.clone()
+        })))
     }
 
     async fn store_end(&self, job: &Job, ended: Ended) {
@@ -281,51 +265,6 @@ impl Runner {
             pause *= 2;
         }
         self.store.finish_turn(Arc::clone(row)).await
-    }
-
-    /// Runs an ended turn again from its journal, with no effect outside, and
-    /// compares.
-    ///
-    /// # Errors
-    ///
-    /// If the turn is not there, has not ended, or was stopped from outside, so
-    /// that it has no end of its own to compare with.
-    pub async fn replay(&self, tenant: &str, turn: &str) -> Result<Replayed> {
-        let row = self
-            .store
-            .turn(tenant, turn)
-            .await?
-            .ok_or_else(|| anyhow!("there is no turn {turn}"))?;
-        if !row.status.is_final() || row.receipt.is_none() {
-            bail!("turn {turn} has not ended");
-        }
-        let Some(pins) = Pins::of(&row)? else {
-            bail!("turn {turn} was never run");
-        };
-        let recorded = recorded_failure(&row)?;
-        if recorded
-            .as_ref()
-            .is_some_and(|failure| is_from_outside(failure.code))
-        {
-            bail!("turn {turn} was stopped from outside, so there is nothing to compare with");
-        }
-        let plan = self.plan_of_replay(&row, pins).await?;
-        let version = plan.agent.version;
-        let job = Job::of_row(&row, Arc::new(Feed::new(row.id.clone())))?;
-        let input = self.with_history(&job, &plan.agent).await?;
-        let finished = self.run_instance(&job, plan, input).await;
-        compare(&row, version, recorded, finished)
-    }
-
-    /// What the turn ran with, and nothing but its record to answer from.
-    async fn plan_of_replay(&self, row: &TurnRow, pins: Pins) -> Result<Plan> {
-        let recorded = self.store.journal(&row.tenant_id, &row.id).await?;
-        let loaded = self
-            .agents
-            .resolve_version(&row.tenant_id, &row.agent, pins.version)
-            .await
-            .map_err(|failure| anyhow!(failure.message))?;
-        Ok(Plan::of_replay(&loaded, pins, recorded))
     }
 }
 
@@ -479,90 +418,6 @@ fn past_message(row: crate::store::StoredMessage) -> types::PastMessage {
         }),
         at_ms: row.at.unsigned_abs(),
     }
-}
-
-fn recorded_failure(row: &TurnRow) -> Result<Option<Failure>> {
-    row.error
-        .as_deref()
-        .map(|text| serde_json::from_str(text).context("the turn's error cannot be read"))
-        .transpose()
-}
-
-/// Ends that no guest brings about.
-fn is_from_outside(code: FailureCode) -> bool {
-    matches!(
-        code,
-        FailureCode::Cancelled
-            | FailureCode::Deadline
-            | FailureCode::Interrupted
-            | FailureCode::Busy
-            | FailureCode::Internal
-    )
-}
-
-fn compare(
-    row: &TurnRow,
-    version: i64,
-    recorded: Option<Failure>,
-    finished: Finished,
-) -> Result<Replayed> {
-    let receipt: Receipt = serde_json::from_str(row.receipt.as_deref().unwrap_or("{}"))
-        .context("the receipt cannot be read")?;
-    let mut differences = Vec::new();
-    let mut differ = |what: &str, before: String, after: String| {
-        if before != after {
-            differences.push(Difference {
-                what: what.to_owned(),
-                before,
-                after,
-            });
-        }
-    };
-    let code = |failure: Option<&Failure>| {
-        failure.map_or_else(
-            || "completed".to_owned(),
-            |failure| format!("{:?}: {}", failure.code, failure.message),
-        )
-    };
-    differ(
-        "outcome",
-        code(recorded.as_ref()),
-        code(finished.outcome.as_ref().err()),
-    );
-    let output = finished
-        .outcome
-        .as_ref()
-        .ok()
-        .map(codec::encode)
-        .transpose()?;
-    let shown = |bytes: &Option<Vec<u8>>| {
-        bytes
-            .as_deref()
-            .map_or_else(String::new, |bytes| codec::to_json(bytes).to_string())
-    };
-    if output != row.output {
-        differ("output", shown(&row.output), shown(&output));
-    }
-    differ(
-        "host calls",
-        receipt.host_calls.to_string(),
-        finished.closed.receipt.host_calls.to_string(),
-    );
-    differ(
-        "fuel",
-        receipt.fuel.to_string(),
-        finished.closed.receipt.fuel.to_string(),
-    );
-    if let Some(kind) = &finished.closed.unasked {
-        differ("calls", kind.clone(), "not asked for".to_owned());
-    }
-    Ok(Replayed {
-        turn: row.id.clone(),
-        version,
-        same: differences.is_empty(),
-        differences,
-        receipt: finished.closed.receipt,
-    })
 }
 
 /// A failure without what only operators may see.

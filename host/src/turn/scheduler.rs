@@ -32,7 +32,8 @@ pub struct Scheduler {
 type Lane = (String, String);
 
 struct Waiting {
-    job: Job,
+    /// Boxed, because each future through which it goes would keep its size.
+    job: Box<Job>,
     seat: Seat,
     since: Instant,
 }
@@ -71,7 +72,7 @@ impl Scheduler {
     /// the order of these calls.
     pub fn enqueue(self: &Arc<Self>, job: Job, seat: Seat) {
         let waiting = Waiting {
-            job,
+            job: Box::new(job),
             seat,
             since: Instant::now(),
         };
@@ -138,7 +139,7 @@ impl Scheduler {
         };
         let of_all = Arc::clone(&self.places).acquire_owned().await.ok();
         drop(seat);
-        self.runner.run(job, since.elapsed()).await;
+        self.runner.run(&job, since.elapsed()).await;
         drop((of_agent, of_all));
     }
 

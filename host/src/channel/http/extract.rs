@@ -51,4 +51,3 @@ impl<S: Send + Sync> FromRequest<S> for Unread {
         Ok(Self(request))
     }
 }
-

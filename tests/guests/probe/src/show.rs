@@ -24,10 +24,10 @@ pub(crate) fn name(case: impl Debug) -> String {
     let debug = format!("{case:?}");
     let mut name = String::new();
     for letter in debug.rsplit("::").next().unwrap_or(&debug).chars() {
-        if letter.is_uppercase() && !name.is_empty() {
+        if letter.is_ascii_uppercase() && !name.is_empty() {
             name.push('-');
         }
-        name.extend(letter.to_lowercase());
+        name.push(letter.to_ascii_lowercase());
     }
     name
 }
