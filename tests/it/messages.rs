@@ -182,7 +182,11 @@ async fn who_does_not_wait_gets_a_turn_to_ask_for() {
 
 #[tokio::test]
 async fn a_running_turn_is_cancelled() {
-    let host = TestHost::new().plugin("hog").start().await;
+    let host = TestHost::new()
+        .plugin("hog")
+        .limit("fuel", 1 << 50)
+        .start()
+        .await;
     for text in ["loop", "sleep-forever"] {
         let answer = host.ask_async("hog", text).await;
         let turn = answer.turn();

@@ -102,7 +102,11 @@ async fn generations_that_nobody_read_begin_again() {
         .ask_async("probe", "wait-any slowly one;;slowly two")
         .await
         .turn();
-    in_the_middle(&host, &turn, "llm.start").await;
+    host.wait_for("the second is asked", async || {
+        let journal = host.journal(&turn).await;
+        (kinds(&journal) == ["llm.start", "llm.start"]).then_some(())
+    })
+    .await;
     let host = host.crash().await.start().await;
     let ended = host.ended(&turn).await;
     assert_eq!(
@@ -142,6 +146,10 @@ async fn cut_off_request(method: &str) -> (usize, Value) {
     let port = hanging(Arc::clone(&requests)).await;
     let host = TestHost::new()
         .plugin("probe")
+        .manifest(
+            "probe",
+            "name = \"probe\"\n[wants]\nhttp = \"a test\"\nhosts = [\"localhost\"]\n",
+        )
         .grants(&["http:localhost"])
         .set("limits.http.allow_private", vec!["localhost"])
         .start()

@@ -67,12 +67,18 @@ impl Registry {
         check(name, &settings)?;
         let edits = self.edits.lock().await;
         let row = self.store.agent(tenant, name).await?;
-        self.change(tenant, name, row.as_ref(), &settings).await?;
-        for (label, version) in &settings.labels {
-            self.move_label(tenant, name, label, *version).await?;
-        }
+        let changed = async {
+            self.change(tenant, name, row.as_ref(), &settings).await?;
+            for (label, version) in &settings.labels {
+                self.move_label(tenant, name, label, *version).await?;
+            }
+            Ok::<(), SettingsError>(())
+        };
+        let changed = changed.await;
         drop(edits);
+        // Also after an error: some of it may be stored.
         self.hooks.changed(tenant, name);
+        changed?;
         self.get(tenant, name)
             .await?
             .ok_or_else(|| SettingsError::UnknownAgent(name.to_owned()))

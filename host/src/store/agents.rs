@@ -108,8 +108,19 @@ impl Store {
     /// Adds a version and points `production` at it. A version equal to the
     /// current one is not added again. Answers the version number.
     pub async fn add_version(&self, new: NewVersion) -> Result<i64> {
+        self.add_version_then(new, || ()).await
+    }
+
+    /// As `add_version`; `added` runs as soon as the version can be read, before
+    /// it is synced.
+    pub async fn add_version_then(
+        &self,
+        new: NewVersion,
+        added: impl FnOnce() + Send + 'static,
+    ) -> Result<i64> {
         let operation = move |db: &Connection| add_version(db, &new);
-        self.write(Durability::Synced, operation).await
+        self.write_then(Durability::Synced, operation, |_| added())
+            .await
     }
 
     /// Points a label at a version; answers whether that version exists. With

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -143,9 +144,15 @@ async fn add_version(
             overrides: overrides(registry, tenant, name).await?,
         },
     };
-    let version = registry.store.add_version(new).await?;
+    let (hooks, tenant, name) = (
+        Arc::clone(&registry.hooks),
+        tenant.to_owned(),
+        name.to_owned(),
+    );
+    // At once, so that whoever sees the version gets its answers.
+    let changed = move || hooks.changed(&tenant, &name);
+    let version = registry.store.add_version_then(new, changed).await?;
     drop(edits);
-    registry.hooks.changed(tenant, name);
     Ok(version)
 }
 
