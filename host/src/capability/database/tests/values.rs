@@ -64,8 +64,11 @@ proptest! {
         // SQLite's last digit is not always the nearest.
         let apart = (ours.parse::<f64>().unwrap() - theirs.parse::<f64>().unwrap()).abs();
         prop_assert!(apart <= number.abs() * 2e-14, "{} {}", ours, theirs);
-        let point = |text: &str| (text.contains('e'), text.find('.'));
-        prop_assert_eq!(point(&ours), point(&theirs), "{} {}", ours, theirs);
+        // Beside a power of ten the last digit decides on the form, too.
+        if apart == 0.0 {
+            let point = |text: &str| (text.contains('e'), text.find('.'));
+            prop_assert_eq!(point(&ours), point(&theirs), "{} {}", ours, theirs);
+        }
     }
 
     /// The replaced functions answer what SQLite's own do.
