@@ -158,3 +158,60 @@ async fn guests_see_a_clock_that_only_moves_on() {
     let b = host.ask("probe", "random").await.text().to_owned();
     assert_ne!(a, b, "each turn has randomness of its own");
 }
+
+#[tokio::test]
+async fn another_version_is_compared_without_doing_anything() {
+    let host = TestHost::new().plugin("probe").script(SCRIPT).start().await;
+    let first = host.ask("probe", "echo hi\ngenerate hello").await.turn();
+    let second = host
+        .ask("probe", "state set agent k v\nconfig greeting")
+        .await
+        .turn();
+    let settings = serde_json::json!({"config": {"greeting": "good day"}});
+    host.put("/api/v1/agents/probe", &settings).await;
+    host.wait_for_version("probe", 2).await;
+    let by = async |turn: &str, version: i64| {
+        let path = format!("/api/v1/turns/{turn}/replay");
+        host.post(&path, &serde_json::json!({"version": version}))
+            .await
+    };
+    let same = by(&first, 2).await;
+    assert_eq!(same.body["same"], true, "{:#}", same.body);
+    assert_eq!(same.body["version"], 2);
+    let differs = by(&second, 2).await;
+    assert_eq!(differs.body["same"], false);
+    let text = differs.body["differences"].to_string();
+    assert!(text.contains("good day"), "{text}");
+    assert_eq!(by(&first, 9).await.status, 409, "there is no version 9");
+}
+
+#[tokio::test]
+async fn calls_of_another_agent_that_were_not_recorded_do_not_happen() {
+    let host = TestHost::new().plugin("probe").start().await;
+    let turn = host.ask("probe", "state get agent k").await.turn();
+    std::fs::write(
+        host.plugins_dir().join("probe.wasm"),
+        anchorhold_tests::component("assistant"),
+    )
+    .unwrap();
+    std::fs::remove_file(host.plugins_dir().join("probe.toml")).unwrap();
+    host.wait_for_version("probe", 2).await;
+    let calls = async || {
+        let usage = host.get("/api/v1/usage").await.body;
+        usage["items"].as_array().unwrap().len()
+    };
+    let before = calls().await;
+    let replayed = host
+        .post(
+            &format!("/api/v1/turns/{turn}/replay"),
+            &serde_json::json!({"version": 2}),
+        )
+        .await;
+    assert_eq!(replayed.body["same"], false, "{:#}", replayed.body);
+    let text = replayed.body["differences"].to_string();
+    assert!(
+        text.contains("state.get") && text.contains("not asked for"),
+        "{text}"
+    );
+    assert_eq!(calls().await, before, "no model was asked");
+}

@@ -1,11 +1,14 @@
 //! `anchorhold turns`: what was asked, what came of it, where the time went.
 
 pub(super) mod explain;
+mod replay;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::Value;
+
+use replay::Replay;
 
 use super::client::Client;
 use super::fault::{Exit, Fault};
@@ -15,7 +18,6 @@ use super::output::{self, Table, plain};
 use super::wire::{read, word};
 use crate::channel::http::views::{Items, JournalItem, TurnView};
 use crate::clock::now_ms;
-use crate::turn::Replayed;
 
 /// Turns: list, answers, journals, where the time went
 #[derive(Debug, Args)]
@@ -36,8 +38,8 @@ enum Command {
     Journal { id: String },
     /// Stop a turn that has not ended
     Cancel { id: String },
-    /// Run a turn again from its journal and compare; nothing outside happens
-    Replay { id: String },
+    /// Run turns again from their journals and compare; nothing outside happens
+    Replay(Replay),
 }
 
 #[derive(Debug, Args)]
@@ -74,7 +76,7 @@ impl Turns {
                 eprintln!("Turn {id} is told to stop.");
                 Ok(())
             }
-            Command::Replay { id } => replay(&client, &id, json).await,
+            Command::Replay(replay) => replay.run(&client, json).await,
         }
     }
 }
@@ -203,31 +205,4 @@ async fn journal(client: &Client, id: &str, json: bool) -> Result<()> {
     }
     table.print("The turn called nothing.");
     Ok(())
-}
-
-async fn replay(client: &Client, id: &str, json: bool) -> Result<()> {
-    let answer: Value = client
-        .call(Method::POST, &["turns", id, "replay"], None)
-        .await?;
-    let replayed: Replayed = read(&answer)?;
-    if json {
-        output::json(&answer)?;
-    } else if replayed.same {
-        output::line(format!("The same, by version {}.", replayed.version));
-    }
-    if replayed.same {
-        return Ok(());
-    }
-    if !json {
-        for difference in &replayed.differences {
-            let said = format!(
-                "{}\n  before  {}\n  after   {}",
-                difference.what,
-                short(&difference.before, 200),
-                short(&difference.after, 200)
-            );
-            output::line(plain(&said));
-        }
-    }
-    Err(Fault::new(Exit::Failure, "the turn was not the same when it ran again").into())
 }

@@ -49,6 +49,11 @@ pub struct Journal {
     recorded: VecDeque<JournalEntry>,
     /// A re-run that may not go beyond what was recorded.
     replay_only: bool,
+    /// The re-run of another version: a call is answered by the next recorded
+    /// one that is the same, wherever it stands.
+    by_content: bool,
+    /// Calls of such a re-run that nothing was recorded for.
+    pub(super) unrecorded: Vec<String>,
     pub(super) pending: Vec<JournalEntry>,
     pub(super) usage: Vec<UsageRow>,
     next_seq: i64,
@@ -96,6 +101,18 @@ impl Journal {
         }
     }
 
+    /// The journal of a re-run by another version, with no effect outside.
+    pub fn compare(recorded: Vec<JournalEntry>) -> Self {
+        Self {
+            by_content: true,
+            ..Self::replay(recorded)
+        }
+    }
+
+    pub(super) fn is_by_content(&self) -> bool {
+        self.by_content
+    }
+
     pub(super) fn is_replay(&self) -> bool {
         self.replay_only
     }
@@ -119,9 +136,14 @@ impl Journal {
         })
     }
 
-    /// What was recorded at this place.
-    pub(super) fn recorded(&mut self, seq: i64) -> Option<JournalEntry> {
-        if self.recorded.front()?.seq == seq {
+    /// What was recorded of this call.
+    pub(super) fn recorded(&mut self, asked: &Asked) -> Option<JournalEntry> {
+        if self.by_content {
+            let same = |entry: &JournalEntry| entry.args_hash == asked.args_hash;
+            let place = self.recorded.iter().position(same)?;
+            return self.recorded.remove(place);
+        }
+        if self.recorded.front()?.seq == asked.seq {
             self.recorded.pop_front()
         } else {
             None
@@ -159,9 +181,10 @@ impl Journal {
         }
     }
 
-    /// Entries of the first run that the re-run did not ask for.
-    pub(super) fn left_over(&self) -> Option<&JournalEntry> {
-        self.recorded.front()
+    /// Calls of the first run that the re-run did not ask for.
+    pub(super) fn left_over(&self) -> Vec<String> {
+        let shown = |entry: &JournalEntry| shown(&entry.kind, &entry.args);
+        self.recorded.iter().map(shown).collect()
     }
 }
 
@@ -185,6 +208,11 @@ impl Asked {
             took_us,
         }
     }
+}
+
+/// A call in a line.
+pub(super) fn shown(kind: &str, args: &[u8]) -> String {
+    format!("{kind} {}", codec::to_json(args))
 }
 
 /// SHA-256 over kind and arguments, hex.

@@ -88,6 +88,25 @@ impl Plan {
         })
     }
 
+    /// The plan of a re-run by another version: its own limits, and the record
+    /// to answer from where calls are the same.
+    pub(super) fn of_comparison(
+        loaded: Loaded,
+        started_ms: i64,
+        recorded: Vec<JournalEntry>,
+    ) -> Self {
+        Self {
+            agent: loaded.agent,
+            load: loaded.load,
+            compile: loaded.compile,
+            started_ms,
+            beginning: None,
+            journal: Journal::compare(recorded),
+            attempts: 1,
+            used: None,
+        }
+    }
+
     /// The plan of a re-run from the record alone.
     pub(super) fn of_replay(loaded: &Loaded, pins: Pins, recorded: Vec<JournalEntry>) -> Self {
         Self {

@@ -96,10 +96,10 @@ impl Scheduler {
     /// # Errors
     ///
     /// As [`Runner::replay`].
-    pub async fn replay(&self, tenant: &str, turn: &str) -> Result<Replayed> {
+    pub async fn replay(&self, tenant: &str, turn: &str, version: Option<i64>) -> Result<Replayed> {
         let (runner, tenant, turn) = (Arc::clone(&self.runner), tenant.to_owned(), turn.to_owned());
         self.guests
-            .spawn(async move { runner.replay(&tenant, &turn).await })
+            .spawn(async move { runner.replay(&tenant, &turn, version).await })
             .await?
     }
 

@@ -17,7 +17,7 @@ pub use call::{Call, Commit, Place, Refusable, Stop};
 
 use super::clock::GuestClock;
 use super::feed::Feed;
-use super::journal::{Asked, Journal, MAX_PENDING};
+use super::journal::{Asked, Journal, MAX_PENDING, shown};
 use super::receipt::Receipt;
 use crate::codec;
 use crate::runtime::ResolvedAgent;
@@ -192,6 +192,10 @@ impl Window {
                 return self.record(&asked, Duration::ZERO, Err(E::unknown(message)));
             }
             Found::CutOff => self.repeats = true,
+            Found::Unrecorded => {
+                let message = format!("{}: {UNRECORDED}", call.kind);
+                return self.record(&asked, Duration::ZERO, Err(E::unknown(message)));
+            }
             Found::Nothing => {}
         }
         if let Err(refusal) = self.check(&call) {
@@ -225,8 +229,13 @@ impl Window {
         F: Future<Output = anyhow::Result<Result<R, E>>>,
     {
         let asked = self.ask(&call)?;
-        if let Found::Answer(answer) = self.look_up(&asked)? {
-            return Ok(answer);
+        match self.look_up(&asked)? {
+            Found::Answer(answer) => return Ok(answer),
+            Found::Unrecorded => {
+                let message = format!("{}: {UNRECORDED}", call.kind);
+                return self.record(&asked, Duration::ZERO, Err(E::unknown(message)));
+            }
+            Found::CutOff | Found::Nothing => {}
         }
         if let Err(refusal) = self.check(&call) {
             return self.record(&asked, Duration::ZERO, Err(E::denied(refusal)));
@@ -351,7 +360,8 @@ impl Window {
             self.receipt.cost_micro_usd.get_or_insert(0);
         }
         Closed {
-            unasked: self.journal.left_over().map(|entry| entry.kind.clone()),
+            unasked: self.journal.left_over(),
+            unrecorded: std::mem::take(&mut self.journal.unrecorded),
             receipt: self.receipt,
             journal: self.journal.take(),
             log: self.log,
@@ -387,8 +397,12 @@ impl Window {
         &mut self,
         asked: &Asked,
     ) -> Result<Found<R, E>, Stop> {
-        let Some(entry) = self.journal.recorded(asked.seq) else {
-            return if self.journal.is_replay() {
+        let Some(entry) = self.journal.recorded(asked) else {
+            return if self.journal.is_by_content() {
+                let call = shown(asked.kind, &asked.args);
+                self.journal.unrecorded.push(call);
+                Ok(Found::Unrecorded)
+            } else if self.journal.is_replay() {
                 Err(Stop::Diverged {
                     asked: asked.kind.to_owned(),
                     recorded: "nothing more".to_owned(),
@@ -399,8 +413,8 @@ impl Window {
         };
         if entry.kind != asked.kind || entry.args_hash != asked.args_hash {
             return Err(Stop::Diverged {
-                asked: format!("{} {}", asked.kind, codec::to_json(&asked.args)),
-                recorded: format!("{} {}", entry.kind, codec::to_json(&entry.args)),
+                asked: shown(asked.kind, &asked.args),
+                recorded: shown(&entry.kind, &entry.args),
             });
         }
         let result = entry.result.as_deref().unwrap_or_default();
@@ -478,7 +492,11 @@ enum Found<R, E> {
     Answer(Result<R, E>),
     /// It was about to happen.
     CutOff,
+    /// Nothing, in a re-run that does nothing outside.
+    Unrecorded,
 }
+
+const UNRECORDED: &str = "it was not recorded, and a replay does nothing outside";
 
 const CUT_OFF: &str = "the host stopped in the middle of it, so nobody knows whether it happened; look before you do it again";
 
@@ -487,8 +505,10 @@ pub(crate) struct Closed {
     pub(crate) receipt: Receipt,
     pub(crate) journal: JournalPart,
     pub(crate) log: Vec<LogLine>,
-    /// The first recorded call that a re-run did not ask for.
-    pub(crate) unasked: Option<String>,
+    /// Recorded calls that a re-run did not ask for.
+    pub(crate) unasked: Vec<String>,
+    /// Calls of a re-run that nothing was recorded for.
+    pub(crate) unrecorded: Vec<String>,
 }
 
 /// Makes the journal entries that an effect stores together with itself.

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 
+use axum::body::HttpBody;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
@@ -41,6 +42,14 @@ impl Unread {
     pub(super) async fn json<T: DeserializeOwned>(self) -> Result<T, Problem> {
         let body = axum::Json::from_request(self.0, &()).await?;
         Ok(body.0)
+    }
+
+    /// The same, for a body that may be left out.
+    pub(super) async fn json_or_default<T: DeserializeOwned + Default>(self) -> Result<T, Problem> {
+        if self.0.body().is_end_stream() {
+            return Ok(T::default());
+        }
+        self.json().await
     }
 }
 

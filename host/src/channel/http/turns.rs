@@ -5,10 +5,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Path, Query};
+use super::extract::{Path, Query, Unread};
 use super::page::{Items, Page, page_size};
 pub(super) use super::views::TurnView;
 use super::views::{JournalItem, LogItem, MessageItem};
@@ -229,15 +230,25 @@ pub(super) async fn cancel(
     Ok((StatusCode::ACCEPTED, Json(view)))
 }
 
+/// How a turn is run again.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Replay {
+    /// Another version than the one that ran.
+    version: Option<i64>,
+}
+
 /// Runs an ended turn again from its journal, with no effect outside, and says
 /// whether it is the same.
-#[utoipa::path(post, path = "/api/v1/turns/{turn}/replay", tag = "turns", params(("turn" = String, Path)), responses((status = 200, body = Replayed)))]
+#[utoipa::path(post, path = "/api/v1/turns/{turn}/replay", tag = "turns", params(("turn" = String, Path)), request_body = Option<Replay>, responses((status = 200, body = Replayed)))]
 pub(super) async fn replay(
     State(api): State<Api>,
     caller: Caller,
     Path(turn): Path<String>,
+    body: Unread,
 ) -> Result<Json<Replayed>, Problem> {
     caller.require(Scope::Write)?;
+    let wanted: Replay = body.json_or_default().await?;
     let view = TurnView::load(&api, &caller.tenant, &turn).await?;
     if !view.status.is_final() {
         return Err(Problem::new(
@@ -245,7 +256,11 @@ pub(super) async fn replay(
             format!("turn {turn} has not ended"),
         ));
     }
-    let replayed = api.host.scheduler.replay(&caller.tenant, &turn).await;
+    let replayed = api
+        .host
+        .scheduler
+        .replay(&caller.tenant, &turn, wanted.version)
+        .await;
     replayed
         .map(Json)
         .map_err(|error| Problem::new(Code::Conflict, format!("{error:#}")))

@@ -18,7 +18,8 @@ use crate::turn::receipt::Receipt;
 pub struct Replayed {
     pub turn: String,
     pub version: i64,
-    /// Whether output, calls and fuel are the same, byte for byte.
+    /// Whether outcome, output and calls are the same, and the fuel, too, if it
+    /// is the version that ran.
     pub same: bool,
     pub differences: Vec<Difference>,
     pub receipt: Receipt,
@@ -34,13 +35,15 @@ pub struct Difference {
 
 impl Runner {
     /// Runs an ended turn again from its journal, with no effect outside, and
-    /// compares.
+    /// compares: by the version that ran, which must come to the same byte for
+    /// byte, or by `version`, whose calls are answered where the record has the
+    /// same ones.
     ///
     /// # Errors
     ///
-    /// If the turn is not there, has not ended, or was stopped from outside, so
-    /// that it has no end of its own to compare with.
-    pub async fn replay(&self, tenant: &str, turn: &str) -> Result<Replayed> {
+    /// If the turn or the version is not there, or the turn has not ended, or it
+    /// was stopped from outside, so that it has no end of its own to compare with.
+    pub async fn replay(&self, tenant: &str, turn: &str, version: Option<i64>) -> Result<Replayed> {
         let row = self
             .store
             .turn(tenant, turn)
@@ -59,23 +62,34 @@ impl Runner {
         {
             bail!("turn {turn} was stopped from outside, so there is nothing to compare with");
         }
-        let plan = self.plan_of_replay(&row, pins).await?;
+        let is_exact = version.is_none_or(|version| version == pins.version);
+        let plan = self.plan_of_replay(&row, pins, version).await?;
         let version = plan.agent.version;
         let job = Job::of_row(&row, Arc::new(Feed::new(row.id.clone())))?;
         let input = self.with_history(&job, &plan.agent).await?;
         let finished = self.run_instance(&job, plan, &input).await;
-        compare(&row, version, recorded, finished)
+        compare(&row, version, is_exact, recorded, finished)
     }
 
-    /// What the turn ran with, and nothing but its record to answer from.
-    async fn plan_of_replay(&self, row: &TurnRow, pins: Pins) -> Result<Plan> {
+    /// What is to run, and nothing but the record to answer from.
+    async fn plan_of_replay(
+        &self,
+        row: &TurnRow,
+        pins: Pins,
+        version: Option<i64>,
+    ) -> Result<Plan> {
         let recorded = self.store.journal(&row.tenant_id, &row.id).await?;
+        let wanted = version.unwrap_or(pins.version);
         let loaded = self
             .agents
-            .resolve_version(&row.tenant_id, &row.agent, pins.version)
+            .resolve_version(&row.tenant_id, &row.agent, wanted)
             .await
-            .map_err(|failure| anyhow!(failure.message))?;
-        Ok(Plan::of_replay(&loaded, pins, recorded))
+            .map_err(|failure| anyhow!("version {wanted}: {}", failure.message))?;
+        Ok(if wanted == pins.version {
+            Plan::of_replay(&loaded, pins, recorded)
+        } else {
+            Plan::of_comparison(loaded, pins.started_ms, recorded)
+        })
     }
 }
 
@@ -98,67 +112,72 @@ fn is_from_outside(code: FailureCode) -> bool {
     )
 }
 
+/// What differs between a turn as it was and as it came out again. The fuel of
+/// another version is told and does not count.
 fn compare(
     row: &TurnRow,
     version: i64,
+    is_exact: bool,
     recorded: Option<Failure>,
     finished: Finished,
 ) -> Result<Replayed> {
-    let receipt: Receipt = serde_json::from_str(row.receipt.as_deref().unwrap_or("{}"))
+    let before: Receipt = serde_json::from_str(row.receipt.as_deref().unwrap_or("{}"))
         .context("the receipt cannot be read")?;
-    let mut differences = Vec::new();
-    let mut differ = |what: &str, before: String, after: String| {
+    let Finished { outcome, closed } = finished;
+    let mut found = Differences::default();
+    found.add(
+        "outcome",
+        ended(recorded.as_ref()),
+        ended(outcome.as_ref().err()),
+    );
+    let output = outcome.as_ref().ok().map(codec::encode).transpose()?;
+    found.add(
+        "output",
+        shown(row.output.as_deref()),
+        shown(output.as_deref()),
+    );
+    let after = closed.receipt;
+    found.add("host calls", before.host_calls, after.host_calls);
+    for call in closed.unasked {
+        found.add("calls", call, "not asked for");
+    }
+    for call in closed.unrecorded {
+        found.add("calls", "not asked for", call);
+    }
+    let same = found.0.is_empty();
+    found.add("fuel", before.fuel, after.fuel);
+    Ok(Replayed {
+        turn: row.id.clone(),
+        version,
+        same: same && (!is_exact || found.0.is_empty()),
+        differences: found.0,
+        receipt: after,
+    })
+}
+
+#[derive(Default)]
+struct Differences(Vec<Difference>);
+
+impl Differences {
+    fn add(&mut self, what: &str, before: impl ToString, after: impl ToString) {
+        let (before, after) = (before.to_string(), after.to_string());
         if before != after {
-            differences.push(Difference {
+            self.0.push(Difference {
                 what: what.to_owned(),
                 before,
                 after,
             });
         }
-    };
-    let code = |failure: Option<&Failure>| {
-        failure.map_or_else(
-            || "completed".to_owned(),
-            |failure| format!("{:?}: {}", failure.code, failure.message),
-        )
-    };
-    differ(
-        "outcome",
-        code(recorded.as_ref()),
-        code(finished.outcome.as_ref().err()),
-    );
-    let output = finished
-        .outcome
-        .as_ref()
-        .ok()
-        .map(codec::encode)
-        .transpose()?;
-    let shown = |bytes: &Option<Vec<u8>>| {
-        bytes
-            .as_deref()
-            .map_or_else(String::new, |bytes| codec::to_json(bytes).to_string())
-    };
-    if output != row.output {
-        differ("output", shown(&row.output), shown(&output));
     }
-    differ(
-        "host calls",
-        receipt.host_calls.to_string(),
-        finished.closed.receipt.host_calls.to_string(),
-    );
-    differ(
-        "fuel",
-        receipt.fuel.to_string(),
-        finished.closed.receipt.fuel.to_string(),
-    );
-    if let Some(kind) = &finished.closed.unasked {
-        differ("calls", kind.clone(), "not asked for".to_owned());
-    }
-    Ok(Replayed {
-        turn: row.id.clone(),
-        version,
-        same: differences.is_empty(),
-        differences,
-        receipt: finished.closed.receipt,
-    })
+}
+
+fn ended(failure: Option<&Failure>) -> String {
+    failure.map_or_else(
+        || "completed".to_owned(),
+        |failure| format!("{:?}: {}", failure.code, failure.message),
+    )
+}
+
+fn shown(output: Option<&[u8]>) -> String {
+    output.map_or_else(String::new, |bytes| codec::to_json(bytes).to_string())
 }
