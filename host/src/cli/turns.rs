@@ -11,7 +11,6 @@ use serde_json::Value;
 use replay::Replay;
 
 use super::client::Client;
-use super::fault::{Exit, Fault};
 use super::format::{ago, money, short, span, utc};
 use super::globals::Setting;
 use super::output::{self, Table, plain};
