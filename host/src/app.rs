@@ -20,6 +20,7 @@ use crate::inbox::Inbox;
 use crate::llm::Gateway;
 use crate::net::Outbound;
 use crate::registry::{FolderWatch, Hooks, Registry};
+use crate::retention;
 use crate::runtime::{Agents, Components, Engine, Services};
 use crate::store::{DEFAULT_TENANT, Store};
 use crate::turn::{Feeds, Job, Runner, Scheduler};
@@ -188,6 +189,9 @@ impl Host {
             }
             if let Err(error) = self.store.remove_expired_state().await {
                 warn!(error = %format!("{error:#}"), "expired state cannot be removed");
+            }
+            if let Err(error) = retention::sweep(&self.store, &self.config.retention).await {
+                warn!(error = %format!("{error:#}"), "what is old cannot be removed");
             }
         }
     }

@@ -9,6 +9,7 @@ mod events;
 mod limits;
 mod llm;
 mod registry;
+mod retention;
 mod secrets;
 mod server;
 mod storage;
@@ -24,6 +25,7 @@ pub use events::Events;
 pub use limits::{DatabaseLimits, HttpLimits, Limits, LimitsPatch};
 pub use llm::{Alias, Llm, Provider, ProviderKind};
 pub use registry::Registry;
+pub use retention::Retention;
 pub use secrets::Secret;
 pub use server::Server;
 pub use storage::Storage;
@@ -35,6 +37,7 @@ pub use turns::Turns;
 pub struct Config {
     pub server: Server,
     pub storage: Storage,
+    pub retention: Retention,
     pub registry: Registry,
     pub limits: Limits,
     pub turns: Turns,

@@ -23,6 +23,7 @@ pub mod inbox;
 pub mod llm;
 pub mod net;
 pub mod registry;
+pub mod retention;
 pub mod runtime;
 pub mod store;
 #[cfg(test)]

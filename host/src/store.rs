@@ -11,6 +11,7 @@ mod events;
 mod journal;
 mod lock;
 mod plugin_files;
+mod retention;
 mod sql;
 mod state;
 mod tokens;
@@ -30,6 +31,7 @@ pub use conversations::{FIRST_POSITION, StoredMessage};
 pub use events::{Delivery, NewEvent, StoredEvent};
 pub use journal::{Begin, JournalEntry, JournalPart, JournalStatus, LogLine};
 pub use plugin_files::PluginFile;
+pub use retention::BATCH as RETENTION_BATCH;
 pub use state::{StateChange, StateScope, StateValue};
 pub use tokens::{Scope, TokenRow};
 pub use turns::{

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 const MIGRATIONS: &[M] = &[
     M::up(include_str!("../../../migrations/0001_init.sql")),
     M::up(include_str!("../../../migrations/0002_recovery.sql")),
+    M::up(include_str!("../../../migrations/0003_retention.sql")),
 ];
 
 /// Statements that stay prepared.
