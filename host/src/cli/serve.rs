@@ -19,7 +19,7 @@ use crate::channel::http::{Credentials, Server};
 use crate::config::Config;
 
 /// What is logged unless `ANCHORHOLD_LOG` says otherwise.
-const LOG: &str = "info,hyper=warn,wasmtime=warn,cranelift=warn";
+const LOG: &str = "info,rusqlite_migration=warn,hyper=warn,wasmtime=warn,cranelift=warn";
 
 /// How long open connections may take to close after everything else has.
 const GRACE: Duration = Duration::from_secs(2);
