@@ -17,16 +17,13 @@ const DAY_MS: i64 = 86_400_000;
 /// If the store fails; what is left is removed another time.
 pub async fn sweep(store: &Store, retention: &Retention) -> Result<()> {
     if let Some(before) = before(retention.turns_days) {
-        repeat("turns", async || store.remove_turns(before).await).await?;
+        while count("turns", store.remove_turns(before).await?) {}
     }
     if let Some(before) = before(retention.conversations_days) {
-        repeat("conversations", async || {
-            store.remove_conversations(before).await
-        })
-        .await?;
+        while count("conversations", store.remove_conversations(before).await?) {}
     }
     if let Some(before) = before(retention.events_days) {
-        repeat("events", async || store.remove_events(before).await).await?;
+        while count("events", store.remove_events(before).await?) {}
     }
     Ok(())
 }
@@ -35,12 +32,8 @@ fn before(days: Option<NonZeroU32>) -> Option<i64> {
     Some(now_ms() - i64::from(days?.get()) * DAY_MS)
 }
 
-async fn repeat(kind: &'static str, remove: impl AsyncFn() -> Result<usize>) -> Result<()> {
-    loop {
-        let removed = remove().await?;
-        metrics::counter!("anchorhold_removed_total", "kind" => kind).increment(removed as u64);
-        if removed < RETENTION_BATCH {
-            return Ok(());
-        }
-    }
+/// Counts what was removed; answers whether there may be more.
+fn count(kind: &'static str, removed: usize) -> bool {
+    metrics::counter!("anchorhold_removed_total", "kind" => kind).increment(removed as u64);
+    removed == RETENTION_BATCH
 }

@@ -194,7 +194,6 @@ async fn calls_of_another_agent_that_were_not_recorded_do_not_happen() {
         anchorhold_tests::component("assistant"),
     )
     .unwrap();
-    std::fs::remove_file(host.plugins_dir().join("probe.toml")).unwrap();
     host.wait_for_version("probe", 2).await;
     let calls = async || {
         let usage = host.get("/api/v1/usage").await.body;
