@@ -182,7 +182,13 @@ async fn another_version_is_compared_without_doing_anything() {
     assert_eq!(differs.body["same"], false);
     let text = differs.body["differences"].to_string();
     assert!(text.contains("good day"), "{text}");
-    assert_eq!(by(&first, 9).await.status, 409, "there is no version 9");
+    let unknown = by(&first, 9).await;
+    assert_eq!(unknown.status, 409);
+    assert!(
+        unknown.detail().contains("no version 9"),
+        "{}",
+        unknown.detail()
+    );
 }
 
 #[tokio::test]

@@ -80,11 +80,16 @@ impl Runner {
     ) -> Result<Plan> {
         let recorded = self.store.journal(&row.tenant_id, &row.id).await?;
         let wanted = version.unwrap_or(pins.version);
+        let (tenant, agent) = (&row.tenant_id, &row.agent);
+        let known = self.store.agent_version(tenant, agent, Some(wanted));
+        if known.await?.is_none() {
+            bail!("agent {agent} has no version {wanted}; see: anchorhold agents show {agent}");
+        }
         let loaded = self
             .agents
-            .resolve_version(&row.tenant_id, &row.agent, wanted)
+            .resolve_version(tenant, agent, wanted)
             .await
-            .map_err(|failure| anyhow!("version {wanted}: {}", failure.message))?;
+            .map_err(|failure| anyhow!(failure.message))?;
         Ok(if wanted == pins.version {
             Plan::of_replay(&loaded, pins, recorded)
         } else {
