@@ -186,6 +186,34 @@ async fn a_request_that_comes_to_the_same_is_sent_again() {
 }
 
 #[tokio::test]
+async fn only_the_model_call_that_was_cut_off_is_billed_again() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let port = hanging(Arc::clone(&requests)).await;
+    let manifest = "name = \"probe\"\n[wants]\nllm = \"a test\"\nmodels = [\"default\"]\nhttp = \"a test\"\nhosts = [\"localhost\"]\n";
+    let host = TestHost::new()
+        .plugin("probe")
+        .manifest("probe", manifest)
+        .script(SCRIPT)
+        .grants(&["llm:default", "http:localhost"])
+        .set("limits.http.allow_private", vec!["localhost"])
+        .start()
+        .await;
+    let text = format!("http PUT http://localhost:{port}/\ngenerate hello");
+    let turn = host.ask_async("probe", &text).await.turn();
+    host.wait_for("the request", async || {
+        (requests.load(Ordering::SeqCst) == 1).then_some(())
+    })
+    .await;
+    let host = host.crash().await.start().await;
+    let ended = host.ended(&turn).await;
+    assert!(
+        ended["text"].as_str().unwrap().contains("You said: hello"),
+        "{ended:#}"
+    );
+    assert_eq!(calls(&host).await, 1, "the request is no model call");
+}
+
+#[tokio::test]
 async fn a_turn_that_never_ends_is_not_started_for_ever() {
     let mut host = TestHost::new().plugin("probe").script(SCRIPT).start().await;
     let turn = host.ask_async("probe", "generate for ever").await.turn();

@@ -40,13 +40,16 @@ impl Plan {
     ///
     /// Why it cannot be run.
     pub(super) async fn of(job: &Job, store: &Store, agents: &Agents) -> Result<Self, Failure> {
-        if job.recovered {
-            let row = taken_up(job, store).await?;
-            if let Some(pins) = Pins::of(&row).map_err(|error| internal(&error))? {
-                return Self::resumed(row, pins, store, agents).await;
-            }
+        if !job.recovered {
+            return Self::first(job, agents).await;
         }
-        Self::first(job, agents).await
+        let row = taken_up(job, store).await?;
+        let attempts = row.attempts.max(1) + 1;
+        let plan = match Pins::of(&row).map_err(|error| internal(&error))? {
+            Some(pins) => Self::resumed(row, pins, store, agents).await?,
+            None => Self::first(job, agents).await?,
+        };
+        Ok(Self { attempts, ..plan })
     }
 
     async fn first(job: &Job, agents: &Agents) -> Result<Self, Failure> {
@@ -83,7 +86,6 @@ impl Plan {
         Ok(Self {
             journal: Journal::resume(recorded),
             used: Some(used),
-            attempts: row.attempts.max(1) + 1,
             ..Self::of_replay(&loaded, pins, Vec::new())
         })
     }

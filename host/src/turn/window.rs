@@ -185,21 +185,8 @@ impl Window {
     {
         self.flush_if_many().await?;
         let asked = self.ask(&call)?;
-        match self.look_up(&asked)? {
-            Found::Answer(answer) => return Ok(answer),
-            Found::CutOff if commit == Commit::Once => {
-                let message = format!("{}: {CUT_OFF}", call.kind);
-                return self.record(&asked, Duration::ZERO, Err(E::unknown(message)));
-            }
-            Found::CutOff => self.repeats = true,
-            Found::Unrecorded => {
-                let message = format!("{}: {UNRECORDED}", call.kind);
-                return self.record(&asked, Duration::ZERO, Err(E::unknown(message)));
-            }
-            Found::Nothing => {}
-        }
-        if let Err(refusal) = self.check(&call) {
-            return self.record(&asked, Duration::ZERO, Err(E::denied(refusal)));
+        if let Some(answer) = self.answer_at_once(&call, &asked, commit)? {
+            return Ok(answer);
         }
         self.commit_before(&asked, commit).await?;
         let started = Instant::now();
@@ -229,16 +216,8 @@ impl Window {
         F: Future<Output = anyhow::Result<Result<R, E>>>,
     {
         let asked = self.ask(&call)?;
-        match self.look_up(&asked)? {
-            Found::Answer(answer) => return Ok(answer),
-            Found::Unrecorded => {
-                let message = format!("{}: {UNRECORDED}", call.kind);
-                return self.record(&asked, Duration::ZERO, Err(E::unknown(message)));
-            }
-            Found::CutOff | Found::Nothing => {}
-        }
-        if let Err(refusal) = self.check(&call) {
-            return self.record(&asked, Duration::ZERO, Err(E::denied(refusal)));
+        if let Some(answer) = self.answer_at_once(&call, &asked, Commit::Later)? {
+            return Ok(answer);
         }
         let started = Instant::now();
         let at = self.now_ns();
@@ -281,9 +260,9 @@ impl Window {
     }
 
     /// Whether the last call repeats one that a crash cut off, which costs
-    /// besides. Answers so once.
-    pub fn repeats(&mut self) -> bool {
-        std::mem::take(&mut self.repeats)
+    /// besides.
+    pub fn repeats(&self) -> bool {
+        self.repeats
     }
 
     /// Whether a call of this turn is paid for.
@@ -373,6 +352,33 @@ impl Window {
         let asked = self.journal.ask(call.kind, call.args).map_err(Stop::Host)?;
         self.check_bytes(call.kind, asked.args.len())?;
         Ok(asked)
+    }
+
+    /// The answer that needs no effect: from the record, or a refusal, which is
+    /// recorded.
+    fn answer_at_once<A, R, E>(
+        &mut self,
+        call: &Call<'_, A>,
+        asked: &Asked,
+        commit: Commit,
+    ) -> Result<Option<Result<R, E>>, Stop>
+    where
+        R: Serialize + DeserializeOwned,
+        E: Serialize + DeserializeOwned + Refusable,
+    {
+        let found = self.look_up(asked)?;
+        self.repeats = matches!(found, Found::CutOff);
+        let unknown = |why: &str| E::unknown(format!("{}: {why}", call.kind));
+        let refusal = match found {
+            Found::Answer(answer) => return Ok(Some(answer)),
+            Found::CutOff if commit == Commit::Once => unknown(CUT_OFF),
+            Found::Unrecorded => unknown(UNRECORDED),
+            Found::CutOff | Found::Nothing => match self.check(call) {
+                Ok(()) => return Ok(None),
+                Err(refusal) => E::denied(refusal),
+            },
+        };
+        self.record(asked, Duration::ZERO, Err(refusal)).map(Some)
     }
 
     fn check<A>(&self, call: &Call<'_, A>) -> Result<(), String> {
