@@ -64,13 +64,7 @@ impl TurnView {
     ///
     /// `not-found` if there is none in this tenant.
     pub(super) async fn load(api: &Api, tenant: &str, turn: &str) -> Result<Self, Problem> {
-        let row = api.host.store.turn_summary(tenant, turn).await?;
-        if row.as_ref().is_some_and(|row| row.status.is_final())
-            && let Some(feed) = api.host.feeds.get(turn)
-        {
-            // Its end can be read and is not synced yet.
-            feed.ended().await;
-        }
+        let row = stored(api, tenant, turn).await?;
         row.map(Self::of_row).ok_or_else(|| no_such_turn(turn))
     }
 
@@ -219,8 +213,8 @@ pub(super) async fn cancel(
     caller.require(Scope::Chat)?;
     let view = readable(&api, &caller, &turn).await?;
     match api.host.feeds.get(&turn) {
-        Some(feed) => feed.kill.pull(),
-        None => {
+        Some(feed) if !view.status.is_final() => feed.kill.pull(),
+        _ => {
             return Err(Problem::new(
                 Code::Conflict,
                 format!("turn {turn} has ended already"),
@@ -288,9 +282,21 @@ pub(super) async fn messages(
     Ok(Json(page.map(MessageItem::of_row)))
 }
 
+/// A turn as stored; an end that can be read and is not synced yet is waited
+/// for.
+async fn stored(api: &Api, tenant: &str, turn: &str) -> Result<Option<TurnSummary>, Problem> {
+    let row = api.host.store.turn_summary(tenant, turn).await?;
+    if row.as_ref().is_some_and(|row| row.status.is_final())
+        && let Some(feed) = api.host.feeds.get(turn)
+    {
+        feed.ended().await;
+    }
+    Ok(row)
+}
+
 /// A turn that the caller may see: with `read` any, else only those it began.
 async fn readable(api: &Api, caller: &Caller, turn: &str) -> Result<TurnView, Problem> {
-    let row = api.host.store.turn_summary(&caller.tenant, turn).await?;
+    let row = stored(api, &caller.tenant, turn).await?;
     let own = |row: &TurnSummary| row.token.as_deref() == Some(&caller.token);
     row.filter(|row| caller.may(Scope::Read) || own(row))
         .map(TurnView::of_row)

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Fixture, component};
+use crate::turn::FeedEvent;
 
 async fn upload(fixture: &Fixture, bytes: Vec<u8>) -> super::Answer {
     fixture
@@ -321,4 +322,19 @@ async fn only_administrators_see_where_the_host_keeps_things() {
     let status = fixture.get_as(&read, "/api/v1/status").await.json();
     assert_eq!(status.get("data_dir"), None);
     assert_eq!(status["turns_in_progress"], 0);
+}
+
+#[tokio::test]
+async fn a_turn_that_has_ended_is_not_cancelled_although_it_is_still_watched() {
+    let fixture = Fixture::start().await;
+    make(&fixture, "a").await;
+    let failed = fixture
+        .call("POST /api/v1/agents/a/messages", r#"{"text": "hello"}"#)
+        .await;
+    let turn = failed.headers["anchorhold-turn"].to_str().unwrap();
+    let feed = fixture.host.feeds.open(turn);
+    feed.push(FeedEvent::Completed);
+    let line = format!("POST /api/v1/turns/{turn}/cancel");
+    fixture.call(&line, "").await.problem(409, "conflict");
+    assert!(!feed.kill.is_pulled());
 }
