@@ -9,8 +9,8 @@ use anchorhold::clock::now_ms;
 use anchorhold::config::{Config, Limits};
 use anchorhold::runtime::bindings::types;
 use anchorhold::runtime::{
-    self, Agents, Components, Engine, FailureCode, Finished, Input, KillSwitch, Output,
-    ResolvedAgent,
+    self, Agents, Components, Deadline, Engine, FailureCode, Finished, Input, KillSwitch, Output,
+    ResolvedAgent, Run,
 };
 use anchorhold::store::DEFAULT_TENANT;
 use anchorhold::turn::{Feed, Identity, Journal, Window};
@@ -80,6 +80,7 @@ impl Rig {
             channel: message.channel.clone(),
             conversation: Some(message.conversation.clone()),
             user: Some(message.author.id.clone()),
+            hops: 0,
         };
         let feed = Arc::new(Feed::new(message.id.clone()));
         let window = Window::new(
@@ -89,10 +90,11 @@ impl Rig {
             feed,
             Journal::live(None),
             now_ms().unsigned_abs() * 1_000_000,
+            Deadline::after_ms(agent.limits.wall_ms),
         );
         let services = Arc::clone(&self.host.services);
         let input = Input::Chat(message.clone());
-        runtime::run(
+        let run = runtime::run(
             &self.engine,
             services,
             window,
@@ -100,8 +102,11 @@ impl Rig {
             [7; 32],
             SLICE_FUEL,
             kill,
-        )
-        .await
+        );
+        match run.await {
+            Run::Finished(finished) => finished,
+            Run::Suspended(_) => unreachable!("nothing that is measured waits"),
+        }
     }
 
     /// One turn that has to end well.

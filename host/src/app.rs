@@ -1,7 +1,7 @@
 //! The host: everything shared, built once, in the order in which the parts
 //! need each other.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -21,9 +21,10 @@ use crate::llm::Gateway;
 use crate::net::Outbound;
 use crate::registry::{FolderWatch, Hooks, Registry};
 use crate::retention;
-use crate::runtime::{Agents, Components, Engine, Services};
+use crate::runtime::{Agents, Components, Engine, Services, Waiting};
 use crate::store::{DEFAULT_TENANT, Store};
 use crate::turn::{Feeds, Job, Runner, Scheduler};
+use crate::waits::Waits;
 
 /// Agents' databases that stay open.
 const OPEN_DATABASES: usize = 64;
@@ -41,6 +42,7 @@ pub struct Host {
     pub feeds: Arc<Feeds>,
     pub runner: Arc<Runner>,
     pub scheduler: Arc<Scheduler>,
+    pub waits: Arc<Waits>,
     pub bus: Arc<Bus>,
     pub services: Arc<Services>,
     /// None where another host of this process has the recorder.
@@ -88,16 +90,8 @@ impl Host {
             Arc::clone(&feeds),
             config.turns.slice_fuel,
         ));
-        let scheduler = Arc::new(Scheduler::new(
-            Arc::clone(&runner),
-            guests.handle(),
-            &config.turns,
-        ));
-        let inbox = Arc::new(Inbox::new(
-            Arc::clone(&store),
-            Arc::clone(&scheduler),
-            Arc::clone(&feeds),
-        ));
+        let (scheduler, inbox) = message_path(&config, &services, &runner, &feeds, &guests);
+        let waits = Arc::new(Waits::new(Arc::clone(&store), Arc::clone(&scheduler)));
         let host = Arc::new(Self {
             config,
             store,
@@ -107,6 +101,7 @@ impl Host {
             feeds,
             runner,
             scheduler,
+            waits,
             bus: Arc::clone(&services.bus),
             services,
             metrics: install_metrics(),
@@ -170,6 +165,7 @@ impl Host {
             self.config.events.clone(),
         ));
         tokio::spawn(dispatcher.run(self.stopping()));
+        tokio::spawn(Arc::clone(&self.waits).run(self.stopping()));
         let folder = FolderWatch::start(Arc::clone(&self.registry), DEFAULT_TENANT).await?;
         *self.folder.lock().await = Some(folder);
         let host = Arc::clone(self);
@@ -184,6 +180,7 @@ impl Host {
                 () = self.stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
+            self.feeds.forget_unread();
             if let Some(metrics) = &self.metrics {
                 metrics.run_upkeep();
             }
@@ -214,8 +211,38 @@ impl Host {
                 self.scheduler.enqueue(job, seat);
             }
         }
+        for (tenant, turn) in self.store.turns_to_wake().await? {
+            self.scheduler.wake(&tenant, &turn).await?;
+        }
         Ok(())
     }
+}
+
+/// What messages go through on their way to the runner, and messages of agents
+/// to agents, too.
+fn message_path(
+    config: &Config,
+    services: &Services,
+    runner: &Arc<Runner>,
+    feeds: &Arc<Feeds>,
+    guests: &GuestThreads,
+) -> (Arc<Scheduler>, Arc<Inbox>) {
+    let store = &services.store;
+    let scheduler = Arc::new(Scheduler::new(
+        Arc::clone(runner),
+        Arc::clone(store),
+        Arc::clone(feeds),
+        guests.handle(),
+        &config.turns,
+    ));
+    let inbox = Arc::new(Inbox::new(
+        Arc::clone(store),
+        Arc::clone(&scheduler),
+        Arc::clone(feeds),
+    ));
+    // Nothing else fills it in.
+    let _ = services.inbox.set(Arc::downgrade(&inbox));
+    (scheduler, inbox)
 }
 
 /// What capabilities act on.
@@ -227,6 +254,9 @@ fn services(config: &Config, store: &Arc<Store>) -> Result<Services> {
         gateway: Gateway::new(&config.llm, io.clone())?,
         databases: Databases::new(store.data_dir().join("databases"), OPEN_DATABASES),
         outbound: Outbound::new(config.secrets.clone(), io)?,
+        inbox: OnceLock::new(),
+        max_hops: config.turns.max_hops,
+        waiting: Waiting::new(config.turns.waiting_instances),
     })
 }
 

@@ -3,6 +3,7 @@
 //! Each is a view that borrows what it needs of a turn and implements the
 //! interface's `Host` trait: it passes the window and then does its effect.
 
+mod agents;
 mod config;
 pub mod database;
 mod events;
@@ -31,6 +32,7 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     bindings::events::add_to_linker::<_, events::HasEvents>(l, |state| events::Events::of(state))?;
     bindings::http::add_to_linker::<_, http::HasHttp>(l, |state| http::Http::of(state))?;
     bindings::llm::add_to_linker::<_, llm::HasLlm>(l, |state| llm::Llm::of(state))?;
+    bindings::agents::add_to_linker::<_, agents::HasAgents>(l, |state| agents::Agents::of(state))?;
     bindings::reply::add_to_linker::<_, reply::HasReply>(l, |state| reply::Reply::of(state))?;
     Ok(())
 }

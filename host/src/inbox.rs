@@ -10,8 +10,10 @@ use uuid::Uuid;
 use crate::clock::now_ms;
 use crate::codec;
 use crate::runtime::Input;
-use crate::store::{Accepted, DeliveryKey, Durability, Idempotency, NewMessage, NewTurn, Store};
-use crate::turn::{Feed, Feeds, Identity, Job, Scheduler, Seat};
+use crate::store::{
+    Accepted, DeliveryKey, Durability, Idempotency, NewMessage, NewTurn, Parent, Store,
+};
+use crate::turn::{Feed, FeedEvent, Feeds, Identity, Job, Scheduler, Seat, Start};
 
 /// Something that came in.
 pub struct Inbound {
@@ -25,6 +27,8 @@ pub struct Inbound {
     pub idempotency: Option<Idempotency>,
     /// The delivery of an event that it is.
     pub delivery: Option<DeliveryKey>,
+    /// The turn that asks for it.
+    pub parent: Option<Parent>,
 }
 
 /// What became of it.
@@ -85,48 +89,33 @@ impl Inbox {
         self.store_and_run(inbound, seat, Durability::Written).await
     }
 
+    /// Makes a turn of what came in, to be stored by the caller together with
+    /// something else. The second answer lets it run and is called when it is
+    /// stored.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be represented.
+    pub fn prepare(
+        &self,
+        inbound: Inbound,
+        seat: Seat,
+    ) -> Result<(NewTurn, impl FnOnce(&Accepted) + Send + 'static)> {
+        let (turn, job) = self.new_job(inbound)?;
+        let run = self.when_accepted(job, seat);
+        Ok((turn, run))
+    }
+
     async fn store_and_run(
         &self,
         inbound: Inbound,
         seat: Seat,
         durability: Durability,
     ) -> Result<Admitted> {
-        let id = Uuid::now_v7().to_string();
-        let feed = self.feeds.open(&id);
-        let turn = new_turn(&id, &inbound)?;
-        let job = Job {
-            identity: Identity {
-                tenant: inbound.tenant,
-                turn: id.clone(),
-                channel: inbound.channel,
-                conversation: turn
-                    .message
-                    .as_ref()
-                    .map(|message| message.conversation.clone()),
-                user: inbound.user,
-            },
-            agent: inbound.agent,
-            seed: turn.seed,
-            position: None,
-            input: inbound.input,
-            token: turn.token.clone(),
-            created_at: turn.created_at,
-            recovered: false,
-            feed: Arc::clone(&feed),
-        };
-        let scheduler = Arc::clone(&self.scheduler);
-        let enqueue = move |accepted: &Accepted| {
-            if let Accepted::New { position } = accepted {
-                scheduler.enqueue(
-                    Job {
-                        position: *position,
-                        ..job
-                    },
-                    seat,
-                );
-            }
-        };
-        let accepted = self.store.accept_turn(turn, durability, enqueue).await;
+        let (turn, job) = self.new_job(inbound)?;
+        let (id, feed) = (turn.id.clone(), Arc::clone(&job.feed));
+        let run = self.when_accepted(job, seat);
+        let accepted = self.store.accept_turn(turn, durability, run).await;
         if !matches!(accepted, Ok(Accepted::New { .. })) {
             self.feeds.close(&id);
         }
@@ -135,6 +124,45 @@ impl Inbox {
             Accepted::Repeated { turn } => Admitted::Repeated(turn),
             Accepted::KeyReused => Admitted::KeyReused,
         })
+    }
+
+    fn new_job(&self, inbound: Inbound) -> Result<(NewTurn, Job)> {
+        let turn = new_turn(&Uuid::now_v7().to_string(), &inbound)?;
+        let message = turn.message.as_ref();
+        let job = Job {
+            identity: Identity {
+                tenant: inbound.tenant,
+                turn: turn.id.clone(),
+                channel: inbound.channel,
+                conversation: message.map(|message| message.conversation.clone()),
+                user: inbound.user,
+                hops: inbound.parent.as_ref().map_or(0, |parent| parent.hops),
+            },
+            agent: inbound.agent,
+            seed: turn.seed,
+            position: None,
+            input: inbound.input,
+            token: turn.token.clone(),
+            parent: inbound.parent,
+            created_at: turn.created_at,
+            start: Start::First,
+            feed: self.feeds.open(&turn.id),
+        };
+        Ok((turn, job))
+    }
+
+    /// Lets a turn run when it is accepted; behind one that waits it is stored
+    /// only, and runs after that.
+    fn when_accepted(&self, job: Job, seat: Seat) -> impl FnOnce(&Accepted) + Send + 'static {
+        let scheduler = Arc::clone(&self.scheduler);
+        move |accepted| match accepted {
+            Accepted::New { behind: true, .. } => job.feed.push(FeedEvent::Waiting),
+            Accepted::New { position, .. } => {
+                let position = *position;
+                scheduler.enqueue(Job { position, ..job }, seat);
+            }
+            Accepted::Repeated { .. } | Accepted::KeyReused => {}
+        }
     }
 }
 
@@ -163,6 +191,7 @@ fn new_turn(id: &str, inbound: &Inbound) -> Result<NewTurn> {
         message,
         idempotency: inbound.idempotency.clone(),
         delivery: inbound.delivery.clone(),
+        parent: inbound.parent.clone(),
         created_at: now_ms(),
     })
 }

@@ -29,3 +29,4 @@ pub mod store;
 #[cfg(test)]
 mod testing;
 pub mod turn;
+pub mod waits;

@@ -28,7 +28,7 @@ use crate::dev::scripted::Scripted;
 use crate::net;
 use crate::runtime::bindings::llm as wire;
 
-pub use generation::Generation;
+pub use generation::{Beginning, Generation};
 
 pub(crate) use draft::CallPiece;
 pub(crate) use failure::{failure, retry_class};
@@ -36,7 +36,6 @@ pub(crate) use sink::Sink;
 pub(crate) use usage::{estimate, of_request as tokens_of};
 
 use failure::unknown_alias;
-use generation::Beginning;
 use remote::{Remote, Wire};
 
 /// How long a connection may take to come about.
@@ -143,7 +142,11 @@ impl Gateway {
 
     /// Begins to ask. What is asked goes to the provider's task here, so that
     /// who waits for the answer does not keep it.
-    fn begin(&self, request: wire::Request) -> Result<Beginning, wire::Error> {
+    ///
+    /// # Errors
+    ///
+    /// If there is no such model.
+    pub fn begin(&self, request: wire::Request) -> Result<Beginning, wire::Error> {
         let route = self.route(&request.model)?;
         let defaults = self.defaults;
         let (provider, model) = (Arc::clone(&route.provider), Arc::clone(&route.model));

@@ -17,5 +17,5 @@ pub use agents::{Agents, CacheCounts, Loaded, ResolvedAgent};
 pub use components::{Components, LoadedComponent};
 pub use engine::Engine;
 pub use failure::{Failure, FailureCode};
-pub use instance::{Finished, HostState, Input, Output, Services, run};
-pub use limits::KillSwitch;
+pub use instance::{Finished, HostState, Input, Output, Run, Services, Waiting, run};
+pub use limits::{Deadline, KillSwitch, within};

@@ -17,6 +17,7 @@ mod state;
 mod tokens;
 mod turns;
 mod usage;
+mod waits;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -35,10 +36,11 @@ pub use retention::BATCH as RETENTION_BATCH;
 pub use state::{StateChange, StateScope, StateValue};
 pub use tokens::{Scope, TokenRow};
 pub use turns::{
-    Accepted, DeliveryKey, FinishedTurn, Idempotency, NewMessage, NewTurn, TurnFilter, TurnKind,
-    TurnRow, TurnStatus, TurnSummary,
+    Accepted, DeliveryKey, FinishedTurn, Idempotency, NewMessage, NewTurn, Parent, TurnFilter,
+    TurnKind, TurnRow, TurnStatus, TurnSummary,
 };
 pub use usage::{UsageGroup, UsageRow};
+pub use waits::{NewWait, WaitKind, WaitRow, Woken};
 pub use writer::Durability;
 
 use lock::FolderLock;

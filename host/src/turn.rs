@@ -9,6 +9,7 @@ mod clock;
 mod feed;
 mod journal;
 mod plan;
+mod question;
 mod receipt;
 mod runner;
 mod scheduler;
@@ -17,8 +18,11 @@ mod window;
 pub use clock::{GuestClock, TICK_NS};
 pub use feed::{Feed, FeedEvent, Feeds};
 pub use journal::Journal;
+pub use question::{Expects, Question, Verdict};
 pub use receipt::{Receipt, Timing};
-pub use runner::{Difference, Job, Replayed, Runner};
+pub use runner::{Difference, Job, Replayed, Rested, Runner, Start};
 pub use scheduler::{Scheduler, Seat};
 pub(crate) use window::Closed;
-pub use window::{Call, Commit, Identity, Place, Recorder, Refusable, Stop, Window};
+pub use window::{
+    Call, Commit, Identity, Long, Parked, ParkedCall, Place, Recorder, Refusable, Stop, Window,
+};

@@ -21,4 +21,5 @@ mod outbound;
 mod recovery;
 mod registry;
 mod restart;
+mod suspension;
 mod web;

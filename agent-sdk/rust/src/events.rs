@@ -12,6 +12,11 @@ pub fn publish(topic: &str, data: &impl Serialize) -> Result<String> {
     Publication::new(topic, data)?.publish()
 }
 
+/// Waits until a time, in milliseconds since 1970; longer than a moment costs nothing.
+pub fn sleep_until(at_ms: u64) -> Result<()> {
+    host::sleep_until(at_ms)
+}
+
 impl Publication {
     /// An event of ordinary priority, delivered at once.
     pub fn new(topic: impl Into<String>, data: &impl Serialize) -> Result<Self> {

@@ -3,7 +3,7 @@
 //! An agent is a struct that implements one or more of [`Chat`], [`Subscriber`] and [`Web`], and
 //! one line of [`export!`]. Everything it may ask of the host is a module named after the
 //! interface of the contract: [`llm`], [`database`], [`state`], [`events`], [`http`], [`reply`],
-//! [`config`], [`log`].
+//! [`agents`], [`config`], [`log`].
 //!
 //! ```
 //! use anchorhold_agent::{Chat, Message, Reply, Result, config, llm};
@@ -40,6 +40,7 @@
     reason = "errors are the records of the contract, unboxed"
 )]
 
+pub mod agents;
 #[doc(hidden)]
 pub mod bindings;
 pub mod config;

@@ -14,9 +14,9 @@ use serde_json::Value;
 use crate::events::{Event, Publication};
 use crate::llm::{self, ContentPart, FinishReason, Usage};
 use crate::log::Level;
-use crate::reply::Task;
+use crate::reply::{Outcome, Question, Task};
 use crate::state::{Entry, Scope};
-use crate::{Author, Message, PastMessage, Result, Speaker, ToolCall, http, web};
+use crate::{Author, Message, PastMessage, Reply, Result, Speaker, ToolCall, http, web};
 
 #[cfg(feature = "testing")]
 mod database;
@@ -24,6 +24,8 @@ pub(crate) mod window;
 
 type Model = Rc<dyn Fn(&llm::Request) -> llm::Response>;
 type Internet = Rc<dyn Fn(&http::Request) -> Result<http::Response>>;
+type Person = Rc<dyn Fn(&Question) -> Outcome>;
+type Agents = Rc<dyn Fn(&str, &str) -> Result<Reply>>;
 
 thread_local! {
     static CURRENT: Host = Host(Rc::default());
@@ -40,11 +42,15 @@ struct Inner {
     answers: VecDeque<Result<llm::Response, llm::Error>>,
     model: Option<Model>,
     internet: Option<Internet>,
+    person: Option<Person>,
+    agents: Option<Agents>,
     requests: Vec<llm::Request>,
     http_requests: Vec<http::Request>,
     published: Vec<Publication>,
     sent: Vec<String>,
     tasks: Vec<Task>,
+    questions: Vec<Question>,
+    said_to_agents: Vec<(String, String)>,
     logs: Vec<(Level, String)>,
     #[cfg(feature = "testing")]
     database: database::Database,
@@ -111,6 +117,26 @@ impl Host {
         internet: impl Fn(&http::Request) -> Result<http::Response> + 'static,
     ) -> Self {
         self.set(|inner| inner.internet = Some(Rc::new(internet)))
+    }
+
+    /// Makes people answer questions by a function; without it they expire.
+    pub fn person(self, answer: impl Fn(&Question) -> Outcome + 'static) -> Self {
+        self.set(|inner| inner.person = Some(Rc::new(answer)))
+    }
+
+    /// Makes other agents answer by a function of their name and what is said.
+    pub fn agents(self, answer: impl Fn(&str, &str) -> Result<Reply> + 'static) -> Self {
+        self.set(|inner| inner.agents = Some(Rc::new(answer)))
+    }
+
+    /// What people were asked.
+    pub fn questions(&self) -> Vec<Question> {
+        self.0.borrow().questions.clone()
+    }
+
+    /// What was said to which agent.
+    pub fn said_to_agents(&self) -> Vec<(String, String)> {
+        self.0.borrow().said_to_agents.clone()
     }
 
     /// What the model was asked.

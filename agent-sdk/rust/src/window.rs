@@ -3,7 +3,9 @@
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use crate::bindings::imports::anchorhold::agent::{
-    config, database, events, http, llm, log, reply, state,
+    agents, config, database, events, http, llm, log, reply, state,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use crate::testing::window::{config, database, events, http, llm, log, reply, state};
+pub(crate) use crate::testing::window::{
+    agents, config, database, events, http, llm, log, reply, state,
+};

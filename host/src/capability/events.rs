@@ -1,4 +1,4 @@
-//! `events`: publishing. The event, its deliveries and the journal entry are
+//! `events`: publishing, and waiting for a time. The event, its deliveries and the journal entry are
 //! one transaction, so a turn that is run again publishes once.
 
 use std::sync::Arc;
@@ -6,15 +6,21 @@ use std::sync::Arc;
 use wasmtime::component::HasData;
 
 use super::error;
+use super::llm::Generations;
+use crate::clock::now_ms;
 use crate::events::{Bus, Unpublishable, new_event};
 use crate::registry::Grant;
 use crate::runtime::HostState;
 use crate::runtime::bindings::{events, types};
-use crate::store::{NewEvent, Store};
+use crate::store::{NewEvent, NewWait, Store, WaitKind};
 use crate::turn::{Call, Commit, Recorder, Window};
+
+/// How far ahead a turn may wait, in milliseconds.
+const MAX_SLEEP_MS: i64 = 366 * 86_400_000;
 
 pub(super) struct Events<'a> {
     window: &'a mut Window,
+    generations: &'a Generations,
     store: &'a Arc<Store>,
     bus: &'a Arc<Bus>,
 }
@@ -27,10 +33,12 @@ impl HasData for HasEvents {
 
 impl<'a> Events<'a> {
     pub(super) fn of(state: &'a mut HostState) -> Self {
+        let (window, _, generations, services) = state.parts();
         Self {
-            window: &mut state.window,
-            store: &state.services.store,
-            bus: &state.services.bus,
+            window,
+            generations,
+            store: &services.store,
+            bus: &services.bus,
         }
     }
 
@@ -81,5 +89,33 @@ impl events::Host for Events<'_> {
             .await?;
         self.bus.wake();
         Ok(published)
+    }
+    async fn sleep_until(&mut self, at_ms: u64) -> wasmtime::Result<Result<(), types::Error>> {
+        let identity = self.window.identity().clone();
+        let store = Arc::clone(self.store);
+        let call = Call {
+            kind: "events.sleep-until",
+            grant: None,
+            args: &at_ms,
+        };
+        let begin = |seq, part| async move {
+            let due_at = i64::try_from(at_ms).unwrap_or(i64::MAX);
+            if due_at.saturating_sub(now_ms()) > MAX_SLEEP_MS {
+                let message = "a turn waits at most 366 days";
+                return Ok(Err(error(types::ErrorKind::InvalidInput, message)));
+            }
+            let wait = NewWait {
+                tenant: identity.tenant,
+                turn: identity.turn,
+                seq,
+                kind: WaitKind::Time,
+                question: None,
+                due_at: Some(due_at),
+            };
+            store.begin_wait(wait, None, part, |_| ()).await?;
+            Ok(Ok(()))
+        };
+        let may_suspend = self.generations.is_empty();
+        Ok(self.window.wait(call, may_suspend, None, begin).await?)
     }
 }

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use futures_util::future::select_all;
+use futures_util::future::{BoxFuture, Either, select, select_all};
 use wasmtime::component::{HasData, Resource, ResourceTable};
 
 use crate::clock::now_ms;
-use crate::llm::{Gateway, Generation, Target, estimate, tokens_of};
+use crate::llm::{Beginning, Gateway, Generation, Target, estimate, tokens_of};
 use crate::registry::Grant;
-use crate::runtime::HostState;
 use crate::runtime::bindings::llm;
-use crate::store::UsageRow;
-use crate::turn::{Call, Commit, Refusable, Window};
+use crate::runtime::{HostState, Waiting};
+use crate::store::{JournalPart, UsageRow};
+use crate::turn::{Call, Commit, Long, Parked, ParkedCall, Refusable, Window};
 
 /// Generations of a turn that may be open at once.
 const MAX_OPEN: usize = 8;
@@ -50,6 +50,11 @@ struct CutOff {
 }
 
 impl Generations {
+    /// Whether none is open.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     /// The id of the next generation. Taken before its effect, so that ids are
     /// the same in a turn that is answered from its record.
     fn next_id(&mut self) -> u32 {
@@ -94,19 +99,7 @@ impl Generations {
         let Some(generation) = open.generation else {
             return;
         };
-        let usage = generation.usage();
-        let number = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
-        let row = UsageRow {
-            call: open.call,
-            provider: generation.provider().to_owned(),
-            model: generation.model().to_owned(),
-            input_tokens: number(usage.input_tokens),
-            output_tokens: number(usage.output_tokens),
-            estimated: usage.estimated,
-            cost_micro_usd: usage.cost_micro_usd.map(number),
-            at: now_ms(),
-            ..UsageRow::default()
-        };
+        let row = usage_of(&generation, open.call);
         window.charge(row, open.started.elapsed());
     }
 
@@ -146,6 +139,7 @@ pub(crate) struct Llm<'a> {
     table: &'a mut ResourceTable,
     generations: &'a mut Generations,
     gateway: &'a Gateway,
+    waiting: &'a Waiting,
 }
 
 pub(crate) struct HasLlm;
@@ -162,6 +156,7 @@ impl<'a> Llm<'a> {
             table,
             generations,
             gateway: &services.gateway,
+            waiting: &services.waiting,
         }
     }
 
@@ -179,6 +174,7 @@ impl llm::Host for Llm<'_> {
             window,
             generations,
             gateway,
+            waiting,
             ..
         } = self;
         let call = Call {
@@ -186,24 +182,31 @@ impl llm::Host for Llm<'_> {
             grant: Some(Grant::Llm(&request.model)),
             args: &request,
         };
-        let id = generations.next_id();
-        let seq = window.next_call();
-        let effect = async {
-            let open = Open {
-                started: Instant::now(),
-                generation: Some(gateway.start(request.clone()).await?),
-                call: seq,
-                cut_off: None,
-            };
-            generations.open.insert(id, open);
-            generations.live(id, gateway).await?.finish().await
-        };
-        let answer = window.perform(call, Commit::Intent, effect).await?;
+        let (seq, started) = (window.next_call(), Instant::now());
+        let mut making = None;
+        let effect = waiting.during(async {
+            let beginning = making.insert(gateway.begin(request.clone())?);
+            beginning.answer().await
+        });
+        let may_park = || generations.is_empty() && waiting.are_many();
+        let long = window.perform_long(call, effect, may_park).await?;
         if window.repeats() {
             charge_lost(window, lost(gateway, &request, seq));
         }
-        generations.close(id, window);
-        Ok(answer)
+        match (long, making) {
+            (Long::Unanswered(call), Some(making)) => {
+                let lost = lost(gateway, &request, seq).map(|row| window.next_usage(row));
+                let bill = window.next_usage(UsageRow::default());
+                Err(window.park(parked(call, making, bill, lost)).into())
+            }
+            (Long::Unanswered(_), None) => Err(wasmtime::format_err!("nobody was asked")),
+            (Long::Answered(answer), made) => {
+                if let Some(accepted) = made.as_ref().and_then(Beginning::generation) {
+                    window.charge(usage_of(accepted, seq), started.elapsed());
+                }
+                Ok(answer)
+            }
+        }
     }
 
     async fn start(
@@ -215,6 +218,7 @@ impl llm::Host for Llm<'_> {
             generations,
             gateway,
             table,
+            ..
         } = self;
         let full = generations.open.len() >= MAX_OPEN;
         let id = generations.next_id();
@@ -424,6 +428,55 @@ impl GenerationHandle {
     /// Takes the handle from the guest and answers its id.
     pub(super) fn take(table: &mut ResourceTable, handle: Resource<Self>) -> wasmtime::Result<u32> {
         Ok(table.delete(handle)?.id)
+    }
+}
+
+/// A call that goes on without an instance: at its end, or when it is cut off,
+/// there is its entry if it was answered, and what it cost: `lost` if it was cut
+/// off before the provider said anything.
+fn parked(
+    call: ParkedCall,
+    mut making: Beginning,
+    bill: UsageRow,
+    lost: Option<UsageRow>,
+) -> Parked {
+    Box::new(move |cut_off: BoxFuture<'static, ()>| {
+        async move {
+            let mut part = JournalPart::default();
+            let answer = select(making.answer().boxed(), cut_off).await;
+            if let Either::Left((answer, _)) = &answer {
+                part.entries.push(call.entry(answer)?);
+            }
+            let is_cut_off = matches!(answer, Either::Right(_));
+            drop(answer);
+            let made = making.generation().map(|made| UsageRow {
+                seq: bill.seq,
+                agent: bill.agent,
+                user_id: bill.user_id,
+                channel: bill.channel,
+                ..usage_of(made, call.seq())
+            });
+            part.usage.extend(made.or(lost.filter(|_| is_cut_off)));
+            Ok(part)
+        }
+        .boxed()
+    })
+}
+
+/// What a generation costs as far as is known.
+fn usage_of(generation: &Generation, call: i64) -> UsageRow {
+    let usage = generation.usage();
+    let number = |tokens: u64| i64::try_from(tokens).unwrap_or(i64::MAX);
+    UsageRow {
+        call,
+        provider: generation.provider().to_owned(),
+        model: generation.model().to_owned(),
+        input_tokens: number(usage.input_tokens),
+        output_tokens: number(usage.output_tokens),
+        estimated: usage.estimated,
+        cost_micro_usd: usage.cost_micro_usd.map(number),
+        at: now_ms(),
+        ..UsageRow::default()
     }
 }
 

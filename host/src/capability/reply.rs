@@ -1,4 +1,4 @@
-//! `reply`: what the person sees while the turn runs.
+//! `reply`: what the person sees while the turn runs, and what people are asked.
 
 use std::sync::Arc;
 
@@ -6,19 +6,29 @@ use wasmtime::component::{HasData, Resource, ResourceTable};
 
 use super::error;
 use super::llm::{GenerationHandle, Generations};
-use crate::llm::Gateway;
-use crate::runtime::HostState;
+use crate::clock::now_ms;
 use crate::runtime::bindings::{llm, reply, types};
-use crate::turn::{Call, Commit, FeedEvent, Window};
+use crate::runtime::{HostState, Services};
+use crate::store::{NewWait, WaitKind};
+use crate::turn::{Call, Commit, Expects, FeedEvent, Question, Window};
 
 /// The longest title or id of a task, in bytes.
 const MAX_TASK_BYTES: usize = 1_000;
+
+/// The longest text of a question, in bytes.
+const MAX_QUESTION_BYTES: usize = 16 << 10;
+const MAX_CHOICES: usize = 20;
+const MAX_CHOICE_BYTES: usize = 200;
+/// The most people who may answer a question.
+const MAX_WHO: usize = 50;
+const DAY_MS: u64 = 86_400_000;
+const MAX_EXPIRY_MS: u64 = 90 * DAY_MS;
 
 pub(super) struct Reply<'a> {
     window: &'a mut Window,
     table: &'a mut ResourceTable,
     generations: &'a mut Generations,
-    gateway: &'a Gateway,
+    services: &'a Arc<Services>,
 }
 
 pub(super) struct HasReply;
@@ -34,7 +44,7 @@ impl<'a> Reply<'a> {
             window,
             table,
             generations,
-            gateway: &services.gateway,
+            services,
         }
     }
 }
@@ -53,7 +63,7 @@ impl reply::Host for Reply<'_> {
             )));
         }
         if !text.is_empty() {
-            self.window.feed().push(FeedEvent::Text { text });
+            self.window.show(FeedEvent::Text { text });
         }
         Ok(Ok(()))
     }
@@ -66,7 +76,7 @@ impl reply::Host for Reply<'_> {
         let Self {
             window,
             generations,
-            gateway,
+            services,
             ..
         } = self;
         let feed = Arc::clone(window.feed());
@@ -77,7 +87,7 @@ impl reply::Host for Reply<'_> {
             args: &id,
         };
         // What is over the limit is not shown; the whole answer fails then.
-        let effect = generations.forward(id, gateway, |text| {
+        let effect = generations.forward(id, &services.gateway, |text| {
             room = room.saturating_sub(text.len() as u64);
             if room > 0 {
                 feed.push(FeedEvent::Text { text });
@@ -103,7 +113,7 @@ impl reply::Host for Reply<'_> {
             let message = format!("id and title of a task are at most {MAX_TASK_BYTES} bytes");
             return Ok(Err(error(types::ErrorKind::InvalidInput, message)));
         }
-        self.window.feed().push(match status {
+        self.window.show(match status {
             reply::TaskStatus::Running => FeedEvent::ToolStarted { id, title },
             reply::TaskStatus::Done => FeedEvent::ToolCompleted {
                 id,
@@ -119,5 +129,90 @@ impl reply::Host for Reply<'_> {
             },
         });
         Ok(Ok(()))
+    }
+    async fn ask(
+        &mut self,
+        question: reply::Question,
+    ) -> wasmtime::Result<Result<reply::Outcome, types::Error>> {
+        if let Err(error) = self.services.sync_database(self.window).await {
+            return Ok(Err(error));
+        }
+        let checked = checked(&question, self.window.identity().user.as_deref());
+        let event = checked.as_ref().ok().map(|question| FeedEvent::Asked {
+            call: self.window.next_call(),
+            question: question.clone(),
+        });
+        let identity = self.window.identity().clone();
+        let store = Arc::clone(&self.services.store);
+        let call = Call {
+            kind: "reply.ask",
+            grant: None,
+            args: &question,
+        };
+        let begin = |seq, part| async move {
+            let question = match checked {
+                Ok(question) => question,
+                Err(message) => return Ok(Err(error(types::ErrorKind::InvalidInput, message))),
+            };
+            let wait = NewWait {
+                tenant: identity.tenant,
+                turn: identity.turn,
+                seq,
+                kind: WaitKind::Question,
+                question: Some(serde_json::to_string(&question)?),
+                due_at: Some(question.expires_at),
+            };
+            store.begin_wait(wait, None, part, |_| ()).await?;
+            Ok(Ok(()))
+        };
+        let may_suspend = self.generations.is_empty();
+        Ok(self.window.wait(call, may_suspend, event, begin).await?)
+    }
+}
+
+/// The question to store; `user` is whom it goes to if it names nobody.
+fn checked(question: &reply::Question, user: Option<&str>) -> Result<Question, String> {
+    let expires_ms = question.expires_ms.unwrap_or(DAY_MS);
+    if question.text.trim().is_empty() || question.text.len() > MAX_QUESTION_BYTES {
+        return Err(format!("a question is 1 to {MAX_QUESTION_BYTES} bytes"));
+    }
+    if expires_ms == 0 || expires_ms > MAX_EXPIRY_MS {
+        return Err("a question expires after 1 ms to 90 days".to_owned());
+    }
+    let (expects, choices) = match &question.expected {
+        reply::Expected::Text => (Expects::Text, Vec::new()),
+        reply::Expected::Choice(choices) => (Expects::Choice, checked_choices(choices)?),
+        reply::Expected::Approval => (Expects::Approval, Vec::new()),
+    };
+    Ok(Question {
+        text: question.text.clone(),
+        expects,
+        choices,
+        who: checked_who(&question.who, user)?,
+        expires_at: now_ms().saturating_add_unsigned(expires_ms),
+    })
+}
+
+fn checked_choices(choices: &[String]) -> Result<Vec<String>, String> {
+    let fits = |choice: &String| !choice.is_empty() && choice.len() <= MAX_CHOICE_BYTES;
+    if choices.is_empty() || choices.len() > MAX_CHOICES || !choices.iter().all(fits) {
+        return Err(format!(
+            "there are 1 to {MAX_CHOICES} choices of 1 to {MAX_CHOICE_BYTES} bytes"
+        ));
+    }
+    Ok(choices.to_vec())
+}
+
+fn checked_who(who: &[String], user: Option<&str>) -> Result<Vec<String>, String> {
+    let fits = |id: &String| !id.is_empty() && id.len() <= MAX_CHOICE_BYTES;
+    if who.len() > MAX_WHO || !who.iter().all(fits) {
+        return Err(format!(
+            "at most {MAX_WHO} people may answer, each named by 1 to {MAX_CHOICE_BYTES} bytes"
+        ));
+    }
+    match (who, user) {
+        ([], None) => Err("nobody spoke, so the question must say who may answer".to_owned()),
+        ([], Some(user)) => Ok(vec![user.to_owned()]),
+        (who, _) => Ok(who.to_vec()),
     }
 }

@@ -153,6 +153,14 @@ impl Outcome {
         if self.turn.status == TurnStatus::Completed {
             return Ok(());
         }
+        if self.turn.status == TurnStatus::Waiting {
+            let turn = &self.turn.turn;
+            return Err(
+                Fault::new(Exit::TurnFailed, "the agent waits for an answer")
+                    .hint(format!("anchorhold turns answer {turn}"))
+                    .into(),
+            );
+        }
         let said = match &self.turn.error {
             Some(error) => format!("{} ({})", output::plain(&error.message), word(error.code)),
             None => format!("the turn is {}", word(self.turn.status)),

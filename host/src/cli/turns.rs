@@ -1,6 +1,7 @@
 //! `anchorhold turns`: what was asked, what came of it, where the time went.
 
 pub(super) mod explain;
+mod questions;
 mod replay;
 
 use anyhow::Result;
@@ -8,6 +9,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::Value;
 
+use questions::Answer;
 use replay::Replay;
 
 use super::client::Client;
@@ -37,6 +39,10 @@ enum Command {
     Journal { id: String },
     /// Stop a turn that has not ended
     Cancel { id: String },
+    /// List the questions that wait for an answer
+    Questions,
+    /// Answer the question of a turn
+    Answer(Answer),
     /// Run turns again from their journals and compare; nothing outside happens
     Replay(Replay),
 }
@@ -75,6 +81,8 @@ impl Turns {
                 eprintln!("Turn {id} is told to stop.");
                 Ok(())
             }
+            Command::Questions => questions::list(&client, json).await,
+            Command::Answer(answer) => answer.run(&client, json).await,
             Command::Replay(replay) => replay.run(&client, json).await,
         }
     }
@@ -174,6 +182,9 @@ fn headline(turn: &TurnView) -> Vec<String> {
     }
     if let Some(conversation) = &turn.conversation {
         lines.push(format!("  conversation {conversation}"));
+    }
+    if let Some(question) = &turn.question {
+        lines.extend(questions::told(question));
     }
     if let Some(error) = &turn.error {
         lines.push(format!(

@@ -15,6 +15,12 @@ pub struct Turns {
     pub threads: usize,
     /// Fuel after which a guest lets others run and its deadline is checked.
     pub slice_fuel: u64,
+    /// Instances that wait for the whole answer of a model; beyond it a turn that
+    /// has waited for two seconds gives up its own and is run again from its
+    /// journal when the answer is there.
+    pub waiting_instances: u64,
+    /// How deep agents may ask agents.
+    pub max_hops: u32,
     /// The largest linear memory that `[limits] memory_bytes` may be set to, in
     /// bytes.
     pub max_memory_bytes: u64,
@@ -27,6 +33,8 @@ impl Default for Turns {
             queue: 10_000,
             threads: std::thread::available_parallelism().map_or(2, usize::from),
             slice_fuel: 500_000,
+            waiting_instances: 256,
+            max_hops: 8,
             max_memory_bytes: 1 << 30,
         }
     }

@@ -132,7 +132,8 @@ impl Dispatcher {
 
     async fn deliver(&self, delivery: Delivery) {
         let settled = match self.attempt(&delivery).await {
-            Ok(settled) => settled,
+            Ok(Some(settled)) => settled,
+            Ok(None) => return,
             Err(error) => self.failed(&delivery, format!("{error:#}"), None),
         };
         let stored = self
@@ -151,22 +152,24 @@ impl Dispatcher {
         }
     }
 
-    async fn attempt(&self, delivery: &Delivery) -> Result<Settled> {
+    /// Delivers; none if that is not settled yet.
+    async fn attempt(&self, delivery: &Delivery) -> Result<Option<Settled>> {
         if delivery.expires_at.is_some_and(|at| at <= now_ms()) {
-            return Ok(Settled {
+            return Ok(Some(Settled {
                 status: "expired",
                 next_at: now_ms(),
                 error: None,
                 turn: None,
-            });
+            }));
         }
         let turn = match &delivery.turn {
-            // An earlier process began it; the turn goes on by itself.
+            // It began and goes on by itself: it waited, or an earlier process
+            // left it.
             Some(turn) => turn.clone(),
             None => self.begin(delivery).await?,
         };
         if let Some(feed) = self.feeds.get(&turn) {
-            feed.ended().await;
+            feed.rested().await;
         }
         let row = self
             .store
@@ -174,23 +177,24 @@ impl Dispatcher {
             .await?
             .context("the turn of a delivery is gone")?;
         if row.status == TurnStatus::Completed {
-            return Ok(Settled {
+            return Ok(Some(Settled {
                 status: "done",
                 next_at: now_ms(),
                 error: None,
                 turn: Some(turn),
-            });
+            }));
         }
         if !row.status.is_final() {
-            // Its end could not be stored; it goes on at the next start.
-            return Ok(Settled {
-                status: "pending",
-                next_at: now_ms().saturating_add(UNSTORED_MS),
-                error: None,
-                turn: Some(turn),
-            });
+            // It waits, or its end could not be stored.
+            let next_at = now_ms().saturating_add(UNSTORED_MS);
+            self.store.defer_delivery(delivery, &turn, next_at).await?;
+            return Ok(None);
         }
-        Ok(self.failed(delivery, row.error.unwrap_or_default(), Some(turn)))
+        Ok(Some(self.failed(
+            delivery,
+            row.error.unwrap_or_default(),
+            Some(turn),
+        )))
     }
 
     /// Makes a turn of a delivery; answers its id.
@@ -212,6 +216,7 @@ impl Dispatcher {
                 event: delivery.event.position,
                 agent: delivery.agent.clone(),
             }),
+            parent: None,
         };
         let Admitted::Turn(feed) = self.inbox.admit(inbound, seat).await? else {
             anyhow::bail!("an event was taken for a repeated request");

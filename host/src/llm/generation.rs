@@ -36,10 +36,11 @@ pub struct Generation {
     task: AbortOnDropHandle<()>,
 }
 
-/// A call that the provider has not accepted yet.
-pub(super) struct Beginning {
+/// A call that the provider may not have accepted yet.
+pub struct Beginning {
     generation: Generation,
     verdict: Verdict,
+    is_accepted: bool,
 }
 
 impl Beginning {
@@ -68,16 +69,42 @@ impl Beginning {
         Self {
             generation,
             verdict,
+            is_accepted: false,
         }
     }
 
     /// Waits until the provider accepted.
-    pub(super) async fn accepted(self) -> Result<Generation, wire::Error> {
-        let generation = self.generation;
-        match self.verdict.await {
-            Ok(Ok(())) => Ok(generation),
-            Ok(Err(error)) => Err(generation.signed(*error)),
-            Err(_) => Err(generation.signed(lost())),
+    pub(super) async fn accepted(mut self) -> Result<Generation, wire::Error> {
+        self.accept().await?;
+        Ok(self.generation)
+    }
+
+    /// Waits for the whole answer. May be dropped and asked again.
+    ///
+    /// # Errors
+    ///
+    /// What the provider refused, or why there is no whole response.
+    pub async fn answer(&mut self) -> Result<wire::Response, wire::Error> {
+        self.accept().await?;
+        self.generation.finish().await
+    }
+
+    /// What is being made, if the provider accepted.
+    pub fn generation(&self) -> Option<&Generation> {
+        self.is_accepted.then_some(&self.generation)
+    }
+
+    async fn accept(&mut self) -> Result<(), wire::Error> {
+        if self.is_accepted {
+            return Ok(());
+        }
+        match (&mut self.verdict).await {
+            Ok(Ok(())) => {
+                self.is_accepted = true;
+                Ok(())
+            }
+            Ok(Err(error)) => Err(self.generation.signed(*error)),
+            Err(_) => Err(self.generation.signed(lost())),
         }
     }
 }

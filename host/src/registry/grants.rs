@@ -27,6 +27,8 @@ pub enum Grant<'a> {
     Http(&'a str),
     /// Use of a secret by placeholder.
     Secret(&'a str),
+    /// Saying something to another agent.
+    Agents(&'a str),
 }
 
 /// What one agent may do.
@@ -64,14 +66,17 @@ impl<'a> Grant<'a> {
             Grant::Events(_) => "events",
             Grant::Http(_) => "http",
             Grant::Secret(_) => "secret",
+            Grant::Agents(_) => "agents",
         }
     }
 
     fn part(&self) -> Option<&'a str> {
         match self {
-            Grant::Llm(part) | Grant::Events(part) | Grant::Http(part) | Grant::Secret(part) => {
-                Some(part)
-            }
+            Grant::Llm(part)
+            | Grant::Events(part)
+            | Grant::Http(part)
+            | Grant::Secret(part)
+            | Grant::Agents(part) => Some(part),
             Grant::Database | Grant::State => None,
         }
     }
@@ -85,6 +90,7 @@ impl<'a> Grant<'a> {
             Grant::Events(topic) => format!("events = \"why\" and topics = [\"{topic}\"]"),
             Grant::Http(host) => format!("http = \"why\" and hosts = [\"{host}\"]"),
             Grant::Secret(name) => format!("secrets = [\"{name}\"]"),
+            Grant::Agents(name) => format!("agents = \"why\" and agent_names = [\"{name}\"]"),
         }
     }
 }
@@ -201,7 +207,7 @@ fn names(permits: &[Permit]) -> Vec<String> {
 }
 
 /// The permits that a manifest asks for. A list narrows its capability; without
-/// one, `llm` is the model `default` and `events` any topic.
+/// one, `llm` is the model `default`, `events` any topic and `agents` any agent.
 fn wanted(manifest: &Manifest) -> Vec<Permit> {
     let wants = &manifest.wants;
     let mut permits: Vec<Permit> = manifest.models().into_iter().map(Permit::model).collect();
@@ -215,6 +221,12 @@ fn wanted(manifest: &Manifest) -> Vec<Permit> {
     }
     if wants.http.is_some() {
         permits.extend(wants.hosts.iter().map(|host| Permit::host(host)));
+    }
+    if wants.agents.is_some() {
+        match wants.agent_names.as_slice() {
+            [] => permits.push(Permit::Agents(None)),
+            names => permits.extend(names.iter().cloned().map(Some).map(Permit::Agents)),
+        }
     }
     permits.extend(wants.secrets.iter().cloned().map(Some).map(Permit::Secret));
     permits

@@ -34,6 +34,7 @@ pub struct Wants {
     pub state: Option<String>,
     pub events: Option<String>,
     pub http: Option<String>,
+    pub agents: Option<String>,
     /// Model aliases, `*` for any; `default` when it wants `llm` and names none.
     pub models: Vec<String>,
     /// Topics it publishes to; `*` is one word, `**` the rest. Any when it wants
@@ -43,6 +44,8 @@ pub struct Wants {
     pub hosts: Vec<String>,
     /// Secrets it uses by placeholder.
     pub secrets: Vec<String>,
+    /// Agents it talks to. Any when it wants `agents` and names none.
+    pub agent_names: Vec<String>,
 }
 
 /// `[triggers]`: what makes the agent run besides being addressed.
@@ -122,6 +125,9 @@ impl Wants {
         for name in self.models.iter().chain(&self.secrets) {
             check_name(name)?;
         }
+        for name in &self.agent_names {
+            check_agent_name(name)?;
+        }
         // A list alone would want nothing, which is never what its author meant.
         for (capability, list, has_reason, has_list) in [
             ("llm", "models", self.llm.is_some(), !self.models.is_empty()),
@@ -132,6 +138,12 @@ impl Wants {
                 !self.topics.is_empty(),
             ),
             ("http", "hosts", self.http.is_some(), !self.hosts.is_empty()),
+            (
+                "agents",
+                "agent_names",
+                self.agents.is_some(),
+                !self.agent_names.is_empty(),
+            ),
         ] {
             if has_list && !has_reason {
                 bail!("[wants] has {list} but not {capability}: add {capability} = \"why\"");

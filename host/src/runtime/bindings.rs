@@ -21,5 +21,7 @@ wasmtime::component::bindgen!({
     additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
 });
 
-pub use self::anchorhold::agent::{config, database, events, http, llm, log, reply, state, types};
+pub use self::anchorhold::agent::{
+    agents, config, database, events, http, llm, log, reply, state, types,
+};
 pub use self::exports::anchorhold::agent::{chat, subscriber, web};

@@ -57,6 +57,19 @@ impl Failure {
         }
     }
 
+    /// The failure of a turn as the agent sees it that asked for that turn.
+    pub fn for_agents(&self) -> types::Error {
+        let kind = match self.code {
+            FailureCode::Cancelled => types::ErrorKind::Cancelled,
+            FailureCode::Deadline => types::ErrorKind::TimedOut,
+            FailureCode::Denied => types::ErrorKind::Denied,
+            FailureCode::BudgetExceeded => types::ErrorKind::BudgetExceeded,
+            FailureCode::Busy => types::ErrorKind::Unavailable,
+            _ => types::ErrorKind::Internal,
+        };
+        crate::capability::error(kind, format!("the other agent failed: {}", self.message))
+    }
+
     pub(super) fn with_detail(mut self, detail: String) -> Self {
         self.detail = Some(detail);
         self

@@ -1,6 +1,7 @@
 //! One turn in one fresh instance.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -16,10 +17,11 @@ use super::limits::{KillSwitch, Limiter, within};
 use super::wasi::{self, Stdio, Time, Timers};
 use crate::capability::database::{Databases, Owner};
 use crate::capability::llm::Generations;
+use crate::inbox::Inbox;
 use crate::llm::Gateway;
 use crate::net::Outbound;
 use crate::store::{self, TurnKind};
-use crate::turn::{Closed, Window};
+use crate::turn::{Closed, Stop, Window};
 
 /// What capabilities act on; shared by all turns.
 pub struct Services {
@@ -28,6 +30,66 @@ pub struct Services {
     pub gateway: Gateway,
     pub databases: Databases,
     pub outbound: Outbound,
+    /// Takes in what agents say to each other. Filled in when it is built,
+    /// which is after this: it makes turns, and turns use this.
+    pub inbox: OnceLock<Weak<Inbox>>,
+    /// Deepest that agents ask agents.
+    pub max_hops: u32,
+    /// Instances that wait for a whole answer of a model, and how many may.
+    pub waiting: Waiting,
+}
+
+impl Services {
+    /// Syncs the agent's database if the turn changed it: nothing that is told
+    /// outside may rest on less than what is told.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails.
+    pub(crate) async fn sync_database(&self, window: &Window) -> Result<(), types::Error> {
+        if !window.wrote_database() || window.is_replay() {
+            return Ok(());
+        }
+        let owner = Owner {
+            tenant: window.identity().tenant.clone(),
+            agent: window.agent().name.clone(),
+        };
+        self.databases.sync(&owner).await
+    }
+}
+
+/// How many instances wait for models.
+pub struct Waiting {
+    now: AtomicU64,
+    most: u64,
+}
+
+impl Waiting {
+    /// None yet; `most` may keep on waiting.
+    pub fn new(most: u64) -> Self {
+        Self {
+            now: AtomicU64::new(0),
+            most,
+        }
+    }
+
+    /// Waits as one more; answers what waiting gave.
+    pub(crate) async fn during<T>(&self, wait: impl Future<Output = T>) -> T {
+        struct One<'a>(&'a AtomicU64);
+        impl Drop for One<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        self.now.fetch_add(1, Ordering::Relaxed);
+        let _one = One(&self.now);
+        wait.await
+    }
+
+    /// Whether more wait than may.
+    pub(crate) fn are_many(&self) -> bool {
+        self.now.load(Ordering::Relaxed) > self.most
+    }
 }
 
 /// The data of a store: one turn.
@@ -100,6 +162,19 @@ pub struct Finished {
     pub(crate) closed: Closed,
 }
 
+/// How a run of a turn ended.
+pub enum Run {
+    /// With the turn.
+    Finished(Finished),
+    /// The turn waits, and is to be run again when what it waits for is there.
+    Suspended(Suspended),
+}
+
+/// What is left of a run that gave up its instance.
+pub struct Suspended {
+    pub(crate) closed: Closed,
+}
+
 /// Runs a turn: a fresh store, an instance, one call. Everything that goes wrong
 /// is a failure of this turn only.
 pub async fn run(
@@ -110,20 +185,21 @@ pub async fn run(
     seed: [u8; 32],
     slice_fuel: u64,
     kill: &KillSwitch,
-) -> Finished {
+) -> Run {
     let agent = Arc::clone(window.agent());
     let started = Instant::now();
     let stdio = Stdio::new(agent.limits.log_bytes);
     let mut store = match new_store(engine, services, window, seed, slice_fuel, &stdio) {
         Ok(store) => store,
-        Err((window, error)) => return failed(*window, &error),
+        Err((window, error)) => return Run::Finished(failed(*window, &error)),
     };
-    let deadline = started + Duration::from_millis(agent.limits.wall_ms);
+    let deadline = store.data().window.deadline().clone();
     let mut instantiated = Duration::ZERO;
     let outcome = {
         let work = call(&mut store, &agent.component, input, &mut instantiated);
-        within(Box::pin(work), deadline, kill).await
+        within(Box::pin(work), &deadline, kill).await
     };
+    let is_suspended = matches!(&outcome, Ok(Err(error)) if is_suspension(error));
     let outcome = match outcome {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => {
@@ -151,7 +227,14 @@ pub async fn run(
     closed.receipt.timing.guest_us = micros(started.elapsed())
         .saturating_sub(closed.receipt.timing.host_us)
         .saturating_sub(closed.receipt.timing.instantiate_us);
-    Finished { outcome, closed }
+    if is_suspended {
+        return Run::Suspended(Suspended { closed });
+    }
+    Run::Finished(Finished { outcome, closed })
+}
+
+fn is_suspension(error: &wasmtime::Error) -> bool {
+    matches!(error.downcast_ref::<Stop>(), Some(Stop::Suspended))
 }
 
 type NoStore = (Box<Window>, wasmtime::Error);
@@ -316,14 +399,7 @@ async fn sync_database(
     services: &Services,
     outcome: Result<Output, Failure>,
 ) -> Result<Output, Failure> {
-    if !window.wrote_database() || window.is_replay() {
-        return outcome;
-    }
-    let owner = Owner {
-        tenant: window.identity().tenant.clone(),
-        agent: window.agent().name.clone(),
-    };
-    match services.databases.sync(&owner).await {
+    match services.sync_database(window).await {
         Ok(()) => outcome,
         Err(error) => Err(Failure::new(
             FailureCode::Internal,

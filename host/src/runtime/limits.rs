@@ -3,10 +3,10 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use wasmtime::ResourceLimiter;
@@ -120,16 +120,53 @@ impl KillSwitch {
     }
 }
 
+/// When a turn must have ended. Time in which it waits for somebody is added.
+#[derive(Debug, Clone)]
+pub struct Deadline(Arc<Mutex<Instant>>);
+
+impl Deadline {
+    /// A deadline after so many milliseconds.
+    pub fn after_ms(ms: u64) -> Self {
+        // A hundred years are as good as for ever, and no overflow.
+        let ms = ms.min(100 * 365 * 86_400_000);
+        Self(Arc::new(Mutex::new(
+            Instant::now() + Duration::from_millis(ms),
+        )))
+    }
+
+    /// Moves it on.
+    pub fn extend(&self, by: Duration) {
+        *self.lock() += by;
+    }
+
+    /// Takes back what was added and not needed.
+    pub fn shorten(&self, by: Duration) {
+        *self.lock() -= by;
+    }
+
+    fn get(&self) -> Instant {
+        *self.lock()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Instant> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Runs `work` until it ends, its deadline passes or it is cancelled. The
 /// deadline is checked at every poll as well as by a timer, because a guest that
 /// computes is polled at each fuel yield and timers may be late on its thread.
-pub(super) async fn within<T>(
+///
+/// # Errors
+///
+/// `deadline` or `cancelled`.
+pub async fn within<T>(
     work: impl Future<Output = T>,
-    deadline: Instant,
+    deadline: &Deadline,
     kill: &KillSwitch,
 ) -> Result<T, Failure> {
     let mut work = pin!(work);
-    let mut timer = pin!(tokio::time::sleep_until(deadline.into()));
+    let mut timer = pin!(tokio::time::sleep_until(deadline.get().into()));
     let mut killed = pin!(kill.0.waiting.notified());
     killed.as_mut().enable();
     poll_fn(|context| {
@@ -139,7 +176,10 @@ pub(super) async fn within<T>(
                 "The turn was cancelled.",
             )));
         }
-        if Instant::now() >= deadline || timer.as_mut().poll(context).is_ready() {
+        while timer.as_mut().poll(context).is_ready() && Instant::now() < deadline.get() {
+            timer.as_mut().reset(deadline.get().into());
+        }
+        if Instant::now() >= deadline.get() {
             return Poll::Ready(Err(Failure::new(
                 FailureCode::Deadline,
                 "The agent took longer than it may.",
@@ -168,8 +208,8 @@ mod tests {
     #[tokio::test]
     async fn a_pulled_switch_ends_a_wait() {
         let kill = KillSwitch::default();
-        let far = Instant::now() + std::time::Duration::from_secs(3600);
-        let wait = within(std::future::pending::<()>(), far, &kill);
+        let far = Deadline::after_ms(3_600_000);
+        let wait = within(std::future::pending::<()>(), &far, &kill);
         let pull = async { kill.pull() };
         let (outcome, ()) = tokio::join!(wait, pull);
         assert_eq!(outcome.unwrap_err().code, FailureCode::Cancelled);
@@ -177,7 +217,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_deadline_that_passed_ends_work_that_is_always_ready() {
-        let outcome = within(async { 1 }, Instant::now(), &KillSwitch::default()).await;
+        let now = Deadline::after_ms(0);
+        let outcome = within(async { 1 }, &now, &KillSwitch::default()).await;
         assert_eq!(outcome.unwrap_err().code, FailureCode::Deadline);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_that_moves_on_is_waited_for() {
+        let deadline = Deadline::after_ms(1_000);
+        let work = async {
+            deadline.extend(Duration::from_secs(60));
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        };
+        let outcome = within(work, &deadline, &KillSwitch::default()).await;
+        outcome.unwrap();
     }
 }

@@ -144,6 +144,29 @@ impl Store {
         .await
     }
 
+    /// Looks at a delivery again when its turn, which waits, has ended, and at
+    /// `next_at` in any case.
+    pub async fn defer_delivery(
+        &self,
+        delivery: &Delivery,
+        turn: &str,
+        next_at: i64,
+    ) -> Result<()> {
+        let (position, agent) = (delivery.event.position, delivery.agent.clone());
+        let (tenant, turn) = (delivery.tenant_id.clone(), turn.to_owned());
+        self.write(Durability::Written, move |db: &Connection| {
+            sql::execute(
+                db,
+                "UPDATE deliveries SET next_at = ?3, turn = ?4 WHERE event_position = ?1 AND agent = ?2
+                 AND EXISTS (SELECT 1 FROM turns WHERE tenant_id = ?5 AND id = ?4
+                             AND status IN ('queued', 'running', 'waiting'))",
+                params![position, agent, next_at, turn, tenant],
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
     /// Events after `after`, oldest first.
     pub async fn events(
         &self,
@@ -194,6 +217,16 @@ impl Store {
         })
         .await
     }
+}
+
+/// The turn of a delivery that waited has ended.
+pub(super) fn resume_delivery(db: &Connection, turn: &str) -> Result<()> {
+    sql::execute(
+        db,
+        "UPDATE deliveries SET next_at = ?2 WHERE turn = ?1 AND status = 'pending'",
+        params![turn, now_ms()],
+    )?;
+    Ok(())
 }
 
 /// The attempt to deliver is this turn from now on.

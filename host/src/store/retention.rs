@@ -27,6 +27,7 @@ impl Store {
                 for statement in [
                     "DELETE FROM journal WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM log_lines WHERE tenant_id = ?1 AND turn = ?2",
+                    "DELETE FROM waits WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM idempotency_keys WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM turns WHERE tenant_id = ?1 AND id = ?2",
                 ] {
@@ -121,6 +122,7 @@ mod tests {
             }),
             idempotency: None,
             delivery,
+            parent: None,
             created_at: 1,
         };
         let accepted = store.accept_turn(turn, Durability::Written, |_| ()).await;
@@ -138,6 +140,8 @@ mod tests {
             receipt: "{}".to_owned(),
             journal: JournalPart::default(),
             log: Vec::new(),
+            for_parent: None,
+            has_waited: false,
             finished_at: 2,
         };
         store.finish_turn(Arc::new(finished)).await.unwrap();

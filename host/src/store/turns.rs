@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::sql::{self, columns, stored_as_text, values};
-use super::{Durability, JournalPart, LogLine, Store, conversations, events, journal};
+use super::{Durability, JournalPart, LogLine, Store, conversations, events, journal, waits};
 
 /// What a turn answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -69,8 +69,18 @@ pub struct NewTurn {
     pub idempotency: Option<Idempotency>,
     /// The delivery of an event that it is.
     pub delivery: Option<DeliveryKey>,
+    /// The turn that asked for it.
+    pub parent: Option<Parent>,
     /// Milliseconds since 1970.
     pub created_at: i64,
+}
+
+/// A turn that asked for another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    pub turn: String,
+    /// How many turns that asked are above the one it asked for.
+    pub hops: i64,
 }
 
 /// An event and the agent that it goes to.
@@ -107,6 +117,8 @@ pub enum Accepted {
     New {
         /// Position of its message in the conversation.
         position: Option<i64>,
+        /// A turn before it waits, so that it runs after that.
+        behind: bool,
     },
     /// The same request was accepted before, as this turn.
     Repeated { turn: String },
@@ -130,6 +142,10 @@ pub struct FinishedTurn {
     /// What is not stored yet.
     pub journal: JournalPart,
     pub log: Vec<LogLine>,
+    /// What the turn that waits for it gets, encoded.
+    pub for_parent: Option<Vec<u8>>,
+    /// It waited, and so did the delivery of the event that it is.
+    pub has_waited: bool,
     /// Milliseconds since 1970.
     pub finished_at: i64,
 }
@@ -145,6 +161,8 @@ pub struct TurnSummary {
     pub user_id: Option<String>,
     pub channel: String,
     pub token: Option<String>,
+    /// The turn that asked for it.
+    pub parent: Option<String>,
     pub status: TurnStatus,
     /// How often it was started.
     pub attempts: i64,
@@ -159,13 +177,14 @@ pub struct TurnSummary {
 stored_as_text!(TurnKind: Chat = "chat", Event = "event", Web = "web");
 stored_as_text!(TurnStatus: Queued = "queued", Running = "running", Waiting = "waiting",
     Completed = "completed", Failed = "failed", Cancelled = "cancelled");
-columns!(TurnSummary: id, kind, agent, version, conversation, user_id, channel, token, status, attempts, text, error,
-    receipt, created_at, started_at, finished_at);
+columns!(TurnSummary: id, kind, agent, version, conversation, user_id, channel, token, parent, status, attempts, text,
+    error, receipt, created_at, started_at, finished_at);
 columns!(TurnRow: tenant_id, id, kind, agent, version, digest, limits, conversation, user_id, channel, token,
-    status, attempts, seed, position, input, output, text, error, receipt, created_at, started_at, finished_at);
+    parent, hops, status, attempts, suspensions, rerun_fuel, seed, position, input, output, text, error, receipt,
+    created_at, started_at, finished_at);
 
 const SUMMARY: &str =
-    "id, kind, agent, version, conversation, user_id, channel, token, status, attempts, text, error,
+    "id, kind, agent, version, conversation, user_id, channel, token, parent, status, attempts, text, error,
      receipt, created_at, started_at, finished_at";
 
 /// A turn as stored.
@@ -182,9 +201,17 @@ pub struct TurnRow {
     pub user_id: Option<String>,
     pub channel: String,
     pub token: Option<String>,
+    /// The turn that asked for it.
+    pub parent: Option<String>,
+    /// How many turns that asked are above it.
+    pub hops: i64,
     pub status: TurnStatus,
     /// How often it was started.
     pub attempts: i64,
+    /// How often it gave up its instance to wait.
+    pub suspensions: i64,
+    /// The fuel of those runs.
+    pub rerun_fuel: i64,
     pub seed: String,
     pub position: Option<i64>,
     pub input: Vec<u8>,
@@ -282,15 +309,18 @@ impl Store {
         .await
     }
 
-    /// Turns that an earlier process left unfinished, oldest first.
+    /// Turns that an earlier process left unfinished, oldest first; those behind
+    /// a waiting turn go on with that.
     pub async fn unfinished_turns(&self) -> Result<Vec<TurnRow>> {
-        let sql =
-            "SELECT * FROM turns WHERE status IN ('queued', 'running') ORDER BY created_at, id";
+        let sql = "SELECT * FROM turns t WHERE status IN ('queued', 'running')
+                     AND NOT EXISTS (SELECT 1 FROM turns w WHERE w.tenant_id = t.tenant_id
+                                     AND w.conversation = t.conversation AND w.status = 'waiting')
+                   ORDER BY created_at, id";
         self.all(sql, values![]).await
     }
 }
 
-fn accept(db: &Connection, turn: &NewTurn) -> Result<Accepted> {
+pub(super) fn accept(db: &Connection, turn: &NewTurn) -> Result<Accepted> {
     if let Some(earlier) = claim_key(db, turn)? {
         return Ok(earlier);
     }
@@ -302,8 +332,8 @@ fn accept(db: &Connection, turn: &NewTurn) -> Result<Accepted> {
     sql::execute(
         db,
         "INSERT INTO turns (tenant_id, id, kind, agent, conversation, user_id, channel, status, seed, input,
-             created_at, token, position)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?9, ?10, ?11, ?12)",
+             created_at, token, position, parent, hops)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
         params![
             turn.tenant,
             turn.id,
@@ -317,12 +347,28 @@ fn accept(db: &Connection, turn: &NewTurn) -> Result<Accepted> {
             turn.created_at,
             turn.token,
             position,
+            turn.parent.as_ref().map(|parent| &parent.turn),
+            turn.parent.as_ref().map_or(0, |parent| parent.hops),
         ],
     )?;
     if let Some(delivery) = &turn.delivery {
         events::begin_delivery(db, delivery, &turn.id)?;
     }
-    Ok(Accepted::New { position })
+    let behind = match conversation {
+        Some(conversation) => is_waiting(db, &turn.tenant, conversation)?,
+        None => false,
+    };
+    Ok(Accepted::New { position, behind })
+}
+
+/// Whether a turn of the conversation waits.
+pub(super) fn is_waiting(db: &Connection, tenant: &str, conversation: &str) -> Result<bool> {
+    let (waiting,): (bool,) = sql::only(
+        db,
+        "SELECT EXISTS (SELECT 1 FROM turns WHERE tenant_id = ?1 AND conversation = ?2 AND status = 'waiting')",
+        params![tenant, conversation],
+    )?;
+    Ok(waiting)
 }
 
 /// Takes the idempotency key, or says who has it.
@@ -365,6 +411,15 @@ fn finish(db: &Connection, finished: &FinishedTurn) -> Result<()> {
     }
     if !end(db, finished)? {
         bail!("turn {id} is not there or has ended already");
+    }
+    if let Some(outcome) = &finished.for_parent {
+        waits::settle_parent(db, tenant, id, outcome)?;
+    }
+    if finished.status != TurnStatus::Completed {
+        waits::close(db, tenant, id)?;
+    }
+    if finished.has_waited {
+        events::resume_delivery(db, id)?;
     }
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! What a person sees of a running turn, for everybody who watches it.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
+use super::question::Question;
 use crate::runtime::{Failure, KillSwitch};
 use crate::store::TurnSummary;
 
@@ -13,6 +15,9 @@ use crate::store::TurnSummary;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event")]
 pub enum FeedEvent {
+    /// Messages of the same conversation are answered before it.
+    #[serde(rename = "turn.queued")]
+    Queued { ahead: u64 },
     #[serde(rename = "turn.started")]
     Started,
     #[serde(rename = "text.delta")]
@@ -29,6 +34,12 @@ pub enum FeedEvent {
         failed: bool,
         detail: Option<String>,
     },
+    /// A person is asked; `call` is the place of the question in its turn.
+    #[serde(rename = "approval.requested")]
+    Asked { call: i64, question: Question },
+    /// The turn gave up its instance and goes on when what it waits for is there.
+    #[serde(rename = "turn.waiting")]
+    Waiting,
     #[serde(rename = "turn.completed")]
     Completed,
     #[serde(rename = "turn.failed")]
@@ -51,6 +62,11 @@ impl FeedEvent {
 pub struct Feed {
     pub turn: String,
     pub kill: KillSwitch,
+    /// What the turn waits for may be there.
+    pub nudge: Notify,
+    /// How much of what a guest shows by itself was shown: a run that repeats
+    /// another shows only what comes after that.
+    shown_calls: AtomicU64,
     events: Mutex<Vec<FeedEvent>>,
     length: watch::Sender<usize>,
     end: OnceLock<TurnSummary>,
@@ -68,6 +84,8 @@ impl Feed {
         Self {
             turn,
             kill: KillSwitch::default(),
+            nudge: Notify::new(),
+            shown_calls: AtomicU64::new(0),
             events: Mutex::default(),
             length: watch::Sender::new(0),
             end: OnceLock::new(),
@@ -103,6 +121,22 @@ impl Feed {
             events.len()
         };
         self.length.send_replace(length);
+    }
+
+    /// A run begins; the first one is told.
+    pub fn begin(&self) {
+        let has_begun = self.events().contains(&FeedEvent::Started);
+        if !has_begun {
+            self.push(FeedEvent::Started);
+        }
+    }
+
+    /// Adds what the guest shows by its `call`-th call that shows something,
+    /// unless an earlier run of the turn showed it here.
+    pub fn show(&self, call: u64, event: FeedEvent) {
+        if self.shown_calls.fetch_max(call, Ordering::Relaxed) < call {
+            self.push(event);
+        }
     }
 
     /// The text as it was shown.
@@ -158,11 +192,19 @@ impl Feed {
 
     /// Waits for the last event.
     pub async fn ended(self: &Arc<Self>) {
+        self.reached(FeedEvent::is_last).await;
+    }
+
+    /// Waits until the turn has ended or given up its instance to wait.
+    pub async fn rested(self: &Arc<Self>) {
+        let rests = |event: &FeedEvent| event.is_last() || *event == FeedEvent::Waiting;
+        self.reached(rests).await;
+    }
+
+    async fn reached(&self, is_reached: impl Fn(&FeedEvent) -> bool) {
         let mut length = self.length.subscribe();
-        loop {
-            if self.events().last().is_some_and(FeedEvent::is_last)
-                || length.changed().await.is_err()
-            {
+        while !self.events().last().is_some_and(&is_reached) {
+            if length.changed().await.is_err() {
                 return;
             }
         }
@@ -211,11 +253,30 @@ impl Feeds {
         feed
     }
 
-    /// Opens the feed of a turn that was started `starts` times before.
+    /// The feed of a turn that was started `starts` times before: the one that
+    /// is open, or another.
     pub fn open_again(&self, turn: &str, starts: i64) -> Arc<Feed> {
-        let feed = Arc::new(Feed::again(turn.to_owned(), starts));
-        self.map().insert(turn.to_owned(), Arc::clone(&feed));
-        feed
+        let open = || Arc::new(Feed::again(turn.to_owned(), starts));
+        let mut feeds = self.map();
+        Arc::clone(feeds.entry(turn.to_owned()).or_insert_with(open))
+    }
+
+    /// The feed of a turn that waits now; it is forgotten where nobody reads
+    /// it, so that waiting takes no memory. `held` by how many it is known
+    /// besides.
+    pub fn rest(&self, feed: &Arc<Feed>, held: usize) {
+        feed.push(FeedEvent::Waiting);
+        let mut feeds = self.map();
+        if Arc::strong_count(feed) <= held + 1 {
+            feeds.remove(&feed.turn);
+        }
+    }
+
+    /// Forgets the feeds of waiting turns that nobody reads any more.
+    pub fn forget_unread(&self) {
+        let is_resting = |feed: &Feed| feed.events().last() == Some(&FeedEvent::Waiting);
+        self.map()
+            .retain(|_, feed| Arc::strong_count(feed) > 1 || !is_resting(feed));
     }
 
     /// The feed of a turn that has not ended.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::journal::{Beginning, Journal};
-use super::runner::Job;
+use super::runner::{Job, Start};
 use crate::clock::now_ms;
 use crate::config::Limits;
 use crate::runtime::{Agents, Failure, FailureCode, Loaded, ResolvedAgent};
@@ -31,6 +31,8 @@ pub(super) struct Plan {
     pub(super) attempts: i64,
     /// What it used before, if it was started before.
     pub(super) used: Option<Vec<UsageRow>>,
+    /// Fuel of runs that gave up their instances to wait.
+    pub(super) rerun_fuel: u64,
 }
 
 impl Plan {
@@ -40,16 +42,37 @@ impl Plan {
     ///
     /// Why it cannot be run.
     pub(super) async fn of(job: &Job, store: &Store, agents: &Agents) -> Result<Self, Failure> {
-        if !job.recovered {
-            return Self::first(job, agents).await;
-        }
-        let row = taken_up(job, store).await?;
-        let attempts = row.attempts.max(1) + 1;
+        let (row, attempts) = match job.start {
+            Start::First => return Self::first(job, agents).await,
+            Start::Recovered => {
+                let row = taken_up(job, store).await?;
+                let attempts = row.attempts.max(1) + 1;
+                (row, attempts)
+            }
+            Start::Woken => {
+                let row = row_of(job, store).await?;
+                let attempts = row.attempts;
+                (row, attempts)
+            }
+        };
         let plan = match Pins::of(&row).map_err(|error| internal(&error))? {
             Some(pins) => Self::resumed(row, pins, store, agents).await?,
             None => Self::first(job, agents).await?,
         };
         Ok(Self { attempts, ..plan })
+    }
+
+    /// The plan of the next run of a turn whose last run gave up its instance.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be run.
+    pub(super) async fn again(job: &Job, store: &Store, agents: &Agents) -> Result<Self, Failure> {
+        let woken = Job {
+            start: Start::Woken,
+            ..job.clone()
+        };
+        Self::of(&woken, store, agents).await
     }
 
     async fn first(job: &Job, agents: &Agents) -> Result<Self, Failure> {
@@ -66,6 +89,7 @@ impl Plan {
             beginning: Some(beginning),
             attempts: 1,
             used: None,
+            rerun_fuel: 0,
         })
     }
 
@@ -86,6 +110,7 @@ impl Plan {
         Ok(Self {
             journal: Journal::resume(recorded),
             used: Some(used),
+            rerun_fuel: row.rerun_fuel.unsigned_abs(),
             ..Self::of_replay(&loaded, pins, Vec::new())
         })
     }
@@ -106,6 +131,7 @@ impl Plan {
             journal: Journal::compare(recorded),
             attempts: 1,
             used: None,
+            rerun_fuel: 0,
         }
     }
 
@@ -120,6 +146,7 @@ impl Plan {
             journal: Journal::replay(recorded),
             attempts: 1,
             used: None,
+            rerun_fuel: 0,
         }
     }
 }
@@ -152,14 +179,15 @@ impl Pins {
     }
 }
 
+async fn row_of(job: &Job, store: &Store) -> Result<TurnRow, Failure> {
+    let row = store.turn(&job.identity.tenant, &job.identity.turn).await;
+    row.and_then(|row| row.context("the turn is gone"))
+        .map_err(|error| internal(&error))
+}
+
 /// Counts another start of a turn, before it runs: it may end the process.
 async fn taken_up(job: &Job, store: &Store) -> Result<TurnRow, Failure> {
-    let (tenant, turn) = (&job.identity.tenant, &job.identity.turn);
-    let row = store
-        .turn(tenant, turn)
-        .await
-        .and_then(|row| row.context("the turn is gone"))
-        .map_err(|error| internal(&error))?;
+    let row = row_of(job, store).await?;
     if row.attempts >= MAX_STARTS {
         return Err(Failure::new(
             FailureCode::Interrupted,
@@ -167,7 +195,7 @@ async fn taken_up(job: &Job, store: &Store) -> Result<TurnRow, Failure> {
         ));
     }
     store
-        .start_again(tenant, turn)
+        .start_again(&row.tenant_id, &row.id)
         .await
         .map_err(|error| internal(&error))?;
     Ok(row)

@@ -2,14 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::UsageRow;
+
 /// The bill of a turn.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Receipt {
-    /// Units of fuel.
+    /// Units of fuel of the last run, which is the whole turn.
     pub fuel: u64,
+    /// Units of fuel of the runs before it, each of which gave up its instance
+    /// to wait.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub rerun_fuel: u64,
     /// The most linear memory it had, in bytes.
     pub memory_peak_bytes: u64,
-    /// From its start to its end, in milliseconds.
+    /// From the start of the last run to its end, in milliseconds.
     pub wall_ms: u64,
     pub host_calls: u64,
     pub input_tokens: u64,
@@ -38,6 +44,23 @@ pub struct Timing {
     pub host_us: u64,
     /// In model calls.
     pub model_us: u64,
+}
+
+impl Receipt {
+    /// The receipt of a turn that used this and is not run any more.
+    pub fn of_usage(rows: &[UsageRow]) -> Self {
+        let sum = |number: fn(&UsageRow) -> i64| {
+            let numbers = rows.iter().map(|row| number(row).unsigned_abs());
+            numbers.sum()
+        };
+        let costs = rows.iter().map(|row| row.cost_micro_usd);
+        Self {
+            input_tokens: sum(|row| row.input_tokens),
+            output_tokens: sum(|row| row.output_tokens),
+            cost_micro_usd: costs.map(|cost| cost.map(i64::unsigned_abs)).sum(),
+            ..Self::default()
+        }
+    }
 }
 
 #[expect(

@@ -15,15 +15,17 @@ use super::feed::{Feed, FeedEvent, Feeds};
 use super::journal::Beginning;
 use super::plan::{Plan, internal};
 use super::receipt::Receipt;
-use super::window::{Identity, Window};
+use super::window::{Identity, Parked, Window};
 use crate::clock::now_ms;
 use crate::codec;
 use crate::runtime::bindings::types;
 use crate::runtime::{
-    self, Agents, Engine, Failure, FailureCode, Finished, Input, Output, ResolvedAgent, Services,
+    self, Agents, Deadline, Engine, Failure, FailureCode, Finished, Input, Output, ResolvedAgent,
+    Run, Services,
 };
 use crate::store::{
-    Durability, FIRST_POSITION, FinishedTurn, JournalPart, Store, TurnRow, TurnStatus, TurnSummary,
+    Durability, FIRST_POSITION, FinishedTurn, JournalPart, Parent, Store, TurnRow, TurnStatus,
+    TurnSummary,
 };
 
 /// A turn that is to be run.
@@ -37,11 +39,31 @@ pub struct Job {
     pub input: Input,
     /// The token that it came by.
     pub token: Option<String>,
+    /// The turn that asked for it.
+    pub parent: Option<Parent>,
     /// Milliseconds since 1970.
     pub created_at: i64,
-    /// An earlier process left it unfinished.
-    pub recovered: bool,
+    pub start: Start,
     pub feed: Arc<Feed>,
+}
+
+/// What a run of a turn begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    First,
+    /// An earlier process left it unfinished.
+    Recovered,
+    /// What it waited for is there.
+    Woken,
+}
+
+/// What became of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rested {
+    /// It has ended.
+    Ended,
+    /// It waits; `ready` if what it waits for is there already.
+    Waiting { ready: bool },
 }
 
 /// Runs turns.
@@ -79,13 +101,27 @@ impl Runner {
         &self.agents
     }
 
-    /// Runs a turn and stores its end. `queued` is how long it waited.
-    pub async fn run(&self, job: &Job, queued: Duration) {
+    /// Runs a turn until it ends or waits, and stores that. `queued` is how long
+    /// it waited to be run; `suspended` runs when it is stored that it waits, in
+    /// the order in which messages are accepted.
+    pub async fn run(
+        &self,
+        job: &Job,
+        queued: Duration,
+        suspended: impl FnOnce(&bool) + Send + 'static,
+    ) -> Rested {
         let started = Instant::now();
-        let finished = Box::pin(self.execute(job, queued)).await;
-        self.store_end(job, finished).await;
+        let ended = match Box::pin(self.execute(job, queued)).await {
+            Execution::Ended(ended) => *ended,
+            Execution::Suspended { fuel } => match self.suspend(job, fuel, suspended).await {
+                Ok(ready) => return Rested::Waiting { ready },
+                Err(failure) => Ended::without_run(failure),
+            },
+        };
+        self.store_end(job, ended).await;
         let seconds = (queued + started.elapsed()).as_secs_f64();
         metrics::histogram!("anchorhold_turn_seconds").record(seconds);
+        Rested::Ended
     }
 
     /// Ends a turn that is not run.
@@ -93,36 +129,132 @@ impl Runner {
         self.store_end(job, Ended::without_run(failure)).await;
     }
 
-    async fn execute(&self, job: &Job, queued: Duration) -> Ended {
+    async fn execute(&self, job: &Job, queued: Duration) -> Execution {
         if job.feed.kill.is_pulled() {
-            return Ended::without_run(Failure::new(
-                FailureCode::Cancelled,
-                "The turn was cancelled.",
-            ));
+            let receipt = self.receipt_so_far(job).await;
+            return Ended::stopped(cancelled(), receipt).into();
         }
         let plan = match Plan::of(job, &self.store, &self.agents).await {
             Ok(plan) => plan,
-            Err(failure) => return Ended::without_run(failure),
+            Err(failure) => return Ended::without_run(failure).into(),
         };
         let input = match self.with_history(job, &plan.agent).await {
             Ok(input) => input,
-            Err(error) => return Ended::without_run(internal(&error)),
+            Err(error) => return Ended::without_run(internal(&error)).into(),
         };
-        job.feed.push(FeedEvent::Started);
+        job.feed.begin();
         let ran = Ran {
             version: plan.agent.version,
             started_at: plan.started_ms,
             attempts: plan.attempts,
         };
         let (load, compile) = (plan.load, plan.compile);
-        let beginning = plan.beginning.clone();
-        let run = Box::pin(self.run_instance(job, plan, &input));
-        let mut ended = Ended::of(self.run_in_sight(job, beginning.as_deref(), run).await);
-        ended.ran = Some(ran);
-        ended.receipt.timing.queue_us = micros(queued);
-        ended.receipt.timing.load_us = micros(load);
-        ended.receipt.timing.compile_us = micros(compile);
-        ended
+        let mut execution = Box::pin(self.run_instances(job, plan, &input)).await;
+        if let Execution::Ended(ended) = &mut execution {
+            ended.ran = Some(ran);
+            ended.receipt.timing.queue_us = micros(queued);
+            ended.receipt.timing.load_us = micros(load);
+            ended.receipt.timing.compile_us = micros(compile);
+        }
+        execution
+    }
+
+    /// Runs a turn in one instance, or in another each time that it gives up
+    /// one while a model answers.
+    async fn run_instances(&self, job: &Job, mut plan: Plan, input: &Input) -> Execution {
+        let deadline = Deadline::after_ms(plan.agent.limits.wall_ms);
+        let mut rerun_fuel = plan.rerun_fuel;
+        loop {
+            let beginning = plan.beginning.clone();
+            let run = Box::pin(self.run_instance(job, plan, input, &deadline));
+            let mut closed = match self.run_in_sight(job, beginning.as_deref(), run).await {
+                Run::Finished(finished) => {
+                    let mut ended = Ended::of(finished);
+                    ended.receipt.rerun_fuel = rerun_fuel;
+                    return ended.into();
+                }
+                Run::Suspended(suspended) => suspended.closed,
+            };
+            metrics::counter!("anchorhold_rerun_fuel_total").increment(closed.receipt.fuel);
+            let Some(parked) = closed.parked.take() else {
+                return Execution::Suspended {
+                    fuel: closed.receipt.fuel,
+                };
+            };
+            rerun_fuel += closed.receipt.fuel;
+            let (receipt, pending) = (closed.receipt, closed.journal);
+            if let Err(failure) = self.finish_parked(job, pending, parked, &deadline).await {
+                return Ended::stopped(failure, receipt).into();
+            }
+            plan = match Plan::again(job, &self.store, &self.agents).await {
+                Ok(plan) => plan,
+                Err(failure) => return Ended::stopped(failure, receipt).into(),
+            };
+        }
+    }
+
+    /// Waits for a call that goes on without an instance, and stores what it
+    /// gave, or what it cost until it was cut off.
+    async fn finish_parked(
+        &self,
+        job: &Job,
+        pending: JournalPart,
+        parked: Parked,
+        deadline: &Deadline,
+    ) -> Result<(), Failure> {
+        let Identity { tenant, turn, .. } = &job.identity;
+        let store = |part| {
+            self.store
+                .append_journal(tenant, turn, part, Durability::Written)
+        };
+        store(pending).await.map_err(|error| internal(&error))?;
+        let (cut, is_cut) = tokio::sync::oneshot::channel::<()>();
+        let answer = parked(Box::pin(async {
+            // Either says that it is over.
+            let _ = is_cut.await;
+        }));
+        let mut answer = std::pin::pin!(answer);
+        let parked_calls = metrics::gauge!("anchorhold_parked_calls");
+        parked_calls.increment(1);
+        let in_time = runtime::within(&mut answer, deadline, &job.feed.kill).await;
+        parked_calls.decrement(1);
+        let (part, outcome) = match in_time {
+            Ok(part) => (part, Ok(())),
+            Err(failure) => {
+                drop(cut);
+                (answer.await, Err(failure))
+            }
+        };
+        let part = part.map_err(|error| internal(&error))?;
+        store(part).await.map_err(|error| internal(&error))?;
+        outcome
+    }
+
+    /// What a turn used that is not run any more.
+    async fn receipt_so_far(&self, job: &Job) -> Receipt {
+        let Identity { tenant, turn, .. } = &job.identity;
+        match self.store.usage_of_turn(tenant, turn).await {
+            Ok(used) => Receipt::of_usage(&used),
+            Err(error) => {
+                warn!(turn, error = %format!("{error:#}"), "what a turn used cannot be read");
+                Receipt::default()
+            }
+        }
+    }
+
+    /// Stores that a turn waits; answers whether what it waits for is there.
+    async fn suspend(
+        &self,
+        job: &Job,
+        fuel: u64,
+        suspended: impl FnOnce(&bool) + Send + 'static,
+    ) -> Result<bool, Failure> {
+        let Identity { tenant, turn, .. } = &job.identity;
+        let ready = self.store.suspend(tenant, turn, fuel, suspended).await;
+        let ready = ready.map_err(|error| internal(&error))?;
+        metrics::counter!("anchorhold_suspensions_total").increment(1);
+        self.feeds.rest(&job.feed, 1);
+        Ok(ready)
     }
 
     /// Runs a turn; one that has stored nothing for a while is marked as
@@ -131,8 +263,8 @@ impl Runner {
         &self,
         job: &Job,
         beginning: Option<&Beginning>,
-        mut run: impl Future<Output = Finished> + Unpin,
-    ) -> Finished {
+        mut run: impl Future<Output = Run> + Unpin,
+    ) -> Run {
         if let Ok(finished) = tokio::time::timeout(A_WHILE, &mut run).await {
             return finished;
         }
@@ -164,7 +296,7 @@ impl Runner {
         }
     }
 
-    async fn run_instance(&self, job: &Job, plan: Plan, input: &Input) -> Finished {
+    async fn run_instance(&self, job: &Job, plan: Plan, input: &Input, deadline: &Deadline) -> Run {
         let started_ns = plan.started_ms.unsigned_abs().saturating_mul(1_000_000);
         let mut window = Window::new(
             job.identity.clone(),
@@ -173,6 +305,7 @@ impl Runner {
             Arc::clone(&job.feed),
             plan.journal,
             started_ns,
+            deadline.clone(),
         );
         if let Some(used) = plan.used {
             window = window.resumed(now_ms().unsigned_abs().saturating_mul(1_000_000), &used);
@@ -213,7 +346,7 @@ impl Runner {
     }
 
     async fn store_end(&self, job: &Job, ended: Ended) {
-        let Identity { tenant, turn, .. } = &job.identity;
+        let turn = &job.identity.turn;
         let status = ended.status();
         metrics::counter!("anchorhold_turns_total", "status" => status.name()).increment(1);
         if let Err(failure) = &ended.outcome {
@@ -231,7 +364,7 @@ impl Runner {
                 error: for_people(failure),
             },
         };
-        let stored = match ended.into_row(tenant, turn) {
+        let stored = match ended.into_row(job) {
             Ok((row, ran)) => {
                 let row = Arc::new(row);
                 let stored = self.store_persistently(&row).await;
@@ -249,6 +382,10 @@ impl Runner {
             job.feed.push(last);
         }
         self.feeds.close(turn);
+        if job.start == Start::Woken {
+            // The delivery of an event may wait for it.
+            self.services.bus.wake();
+        }
     }
 
     /// Stores an end, trying again while the database is busy.
@@ -287,16 +424,36 @@ impl Job {
                 channel: row.channel.clone(),
                 conversation: row.conversation.clone(),
                 user: row.user_id.clone(),
+                hops: row.hops,
             },
             agent: row.agent.clone(),
             seed,
             position: row.position,
             input: codec::decode(&row.input)?,
             token: row.token.clone(),
+            parent: row.parent.clone().map(|turn| Parent {
+                turn,
+                hops: row.hops,
+            }),
             created_at: row.created_at,
-            recovered: !row.status.is_final(),
+            start: Start::Recovered,
             feed,
         })
+    }
+}
+
+/// How the runs of a turn came out.
+enum Execution {
+    Ended(Box<Ended>),
+    /// It waits; its last run took so much fuel.
+    Suspended {
+        fuel: u64,
+    },
+}
+
+impl From<Ended> for Execution {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(Box::new(ended))
     }
 }
 
@@ -330,6 +487,14 @@ impl Ended {
         }
     }
 
+    /// A turn that was stopped between two runs.
+    fn stopped(failure: Failure, receipt: Receipt) -> Self {
+        Self {
+            receipt,
+            ..Self::without_run(failure)
+        }
+    }
+
     fn of(finished: Finished) -> Self {
         let Finished { outcome, closed } = finished;
         Self {
@@ -348,8 +513,13 @@ impl Ended {
         }
     }
 
-    fn into_row(mut self, tenant: &str, turn: &str) -> Result<(FinishedTurn, Option<Ran>)> {
+    fn into_row(mut self, job: &Job) -> Result<(FinishedTurn, Option<Ran>)> {
+        let Identity { tenant, turn, .. } = &job.identity;
         let status = self.status();
+        let for_parent = match &job.parent {
+            Some(_) => Some(codec::encode(&for_parent(&self.outcome))?),
+            None => None,
+        };
         let (output, text, error) = match &self.outcome {
             Ok(output) => (Some(codec::encode(output)?), reply_text(output), None),
             Err(failure) => (None, None, Some(serde_json::to_string(failure)?)),
@@ -360,8 +530,8 @@ impl Ended {
             .map(|closed| (closed.journal, closed.log))
             .unwrap_or_default();
         let row = FinishedTurn {
-            tenant: tenant.to_owned(),
-            id: turn.to_owned(),
+            tenant: tenant.clone(),
+            id: turn.clone(),
             status,
             output,
             text,
@@ -369,6 +539,8 @@ impl Ended {
             receipt: serde_json::to_string(&self.receipt)?,
             journal,
             log,
+            for_parent,
+            has_waited: job.start == Start::Woken && matches!(job.input, Input::Event(_)),
             finished_at: now_ms(),
         };
         Ok((row, self.ran))
@@ -386,6 +558,7 @@ fn summary(job: &Job, row: &FinishedTurn, ran: Option<Ran>) -> TurnSummary {
         user_id: job.identity.user.clone(),
         channel: job.identity.channel.clone(),
         token: job.token.clone(),
+        parent: job.parent.as_ref().map(|parent| parent.turn.clone()),
         status: row.status,
         attempts: ran.map_or(0, |ran| ran.attempts),
         text: row.text.clone(),
@@ -394,6 +567,23 @@ fn summary(job: &Job, row: &FinishedTurn, ran: Option<Ran>) -> TurnSummary {
         created_at: job.created_at,
         started_at: ran.map(|ran| ran.started_at),
         finished_at: Some(row.finished_at),
+    }
+}
+
+fn cancelled() -> Failure {
+    Failure::new(FailureCode::Cancelled, "The turn was cancelled.")
+}
+
+/// What the turn that waits for this one gets.
+fn for_parent(outcome: &Result<Output, Failure>) -> Result<types::Reply, types::Error> {
+    match outcome {
+        Ok(Output::Reply(reply)) => Ok(reply.clone()),
+        Ok(Output::Received | Output::Response(_)) => Err(Failure::new(
+            FailureCode::AgentUnavailable,
+            "it answered with something that is no reply",
+        )
+        .for_agents()),
+        Err(failure) => Err(failure.for_agents()),
     }
 }
 

@@ -9,9 +9,12 @@ use anyhow::Result;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
+use tracing::error;
 
-use super::runner::{Job, Replayed, Runner};
+use super::feed::{FeedEvent, Feeds};
+use super::runner::{Job, Replayed, Rested, Runner, Start};
 use crate::config;
+use crate::store::{Store, TurnRow, Woken};
 
 /// A place in the queue. Who has none is busy.
 pub struct Seat(#[expect(dead_code, reason = "held, then dropped")] OwnedSemaphorePermit);
@@ -19,6 +22,8 @@ pub struct Seat(#[expect(dead_code, reason = "held, then dropped")] OwnedSemapho
 /// Decides which turn runs when.
 pub struct Scheduler {
     runner: Arc<Runner>,
+    store: Arc<Store>,
+    feeds: Arc<Feeds>,
     /// The threads that run guests; sockets are served elsewhere.
     guests: Handle,
     seats: Arc<Semaphore>,
@@ -34,7 +39,8 @@ type Lane = (String, String);
 struct Waiting {
     /// Boxed, because each future through which it goes would keep its size.
     job: Box<Job>,
-    seat: Seat,
+    /// None for a turn that was accepted long ago.
+    seat: Option<Seat>,
     since: Instant,
 }
 
@@ -46,9 +52,17 @@ struct Places {
 
 impl Scheduler {
     /// A scheduler that runs turns on `guests`.
-    pub fn new(runner: Arc<Runner>, guests: Handle, turns: &config::Turns) -> Self {
+    pub fn new(
+        runner: Arc<Runner>,
+        store: Arc<Store>,
+        feeds: Arc<Feeds>,
+        guests: Handle,
+        turns: &config::Turns,
+    ) -> Self {
         Self {
             runner,
+            store,
+            feeds,
             guests,
             seats: Arc::new(Semaphore::new(turns.queue.clamp(1, Semaphore::MAX_PERMITS))),
             places: Arc::new(Semaphore::new(turns.concurrent.max(1) as usize)),
@@ -71,17 +85,15 @@ impl Scheduler {
     /// Lets a turn run when it is its turn. Turns of one conversation run in
     /// the order of these calls.
     pub fn enqueue(self: &Arc<Self>, job: Job, seat: Seat) {
-        let waiting = Waiting {
-            job: Box::new(job),
-            seat,
-            since: Instant::now(),
-        };
+        let waiting = Waiting::new(job, Some(seat));
         let Some(lane) = waiting.job.lane() else {
             return self.start(waiting, None);
         };
         {
             let mut lanes = self.lanes();
             if let Some(queue) = lanes.get_mut(&lane) {
+                let ahead = queue.len() as u64 + 1;
+                waiting.job.feed.push(FeedEvent::Queued { ahead });
                 queue.push_back(waiting);
                 return;
             }
@@ -103,6 +115,81 @@ impl Scheduler {
             .await?
     }
 
+    /// Lets a waiting turn go on if what it waits for is there. May be said more
+    /// often than is needed.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails; the turn is woken at the next start then.
+    pub async fn wake(self: &Arc<Self>, tenant: &str, turn: &str) -> Result<()> {
+        if let Some(feed) = self.feeds.get(turn) {
+            feed.nudge.notify_one();
+        }
+        let this = Arc::clone(self);
+        let woken = move |woken: &Option<Woken>| {
+            if let Some(woken) = woken {
+                this.take_up(woken, false);
+            }
+        };
+        self.store.wake(tenant, turn, false, woken).await
+    }
+
+    /// Stops a turn that has not ended, and the turns that it waits for.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    pub async fn cancel(self: &Arc<Self>, tenant: &str, turn: &str) -> Result<()> {
+        if let Some(feed) = self.feeds.get(turn) {
+            feed.kill.pull();
+        }
+        let asked = self.store.turns_asked(tenant, turn).await?;
+        let this = Arc::clone(self);
+        let woken = move |woken: &Option<Woken>| {
+            if let Some(woken) = woken {
+                this.take_up(woken, true);
+            }
+        };
+        self.store.wake(tenant, turn, true, woken).await?;
+        for asked in asked {
+            Box::pin(self.cancel(tenant, &asked)).await?;
+        }
+        Ok(())
+    }
+
+    /// Runs a turn that was woken, and after it what came behind it meanwhile.
+    fn take_up(self: &Arc<Self>, woken: &Woken, to_cancel: bool) {
+        let Some(first) = self.job_of(&woken.turn, Start::Woken) else {
+            return;
+        };
+        if to_cancel {
+            first.feed.kill.pull();
+        }
+        let lane = first.lane().filter(|_| woken.holds_conversation);
+        if let Some(lane) = &lane {
+            let behind = woken.behind.iter();
+            let jobs = behind.filter_map(|row| self.job_of(row, Start::First));
+            let behind = jobs.map(|job| Waiting::new(job, None)).collect();
+            self.lanes().insert(lane.clone(), behind);
+        }
+        self.start(Waiting::new(first, None), lane);
+    }
+
+    fn job_of(&self, row: &TurnRow, start: Start) -> Option<Job> {
+        let feed = self
+            .feeds
+            .open_again(&row.id, row.attempts + row.suspensions);
+        match Job::of_row(row, feed) {
+            // One that began in an earlier process goes on where that was.
+            Ok(job) if row.version.is_some() && start == Start::First => Some(job),
+            Ok(job) => Some(Job { start, ..job }),
+            Err(error) => {
+                error!(turn = row.id, error = %format!("{error:#}"), "a stored turn cannot be read");
+                None
+            }
+        }
+    }
+
     /// Turns that run or wait.
     pub fn load(&self) -> usize {
         self.tasks.len()
@@ -122,7 +209,10 @@ impl Scheduler {
             async move {
                 let mut next = Some(first);
                 while let Some(waiting) = next {
-                    this.run(waiting).await;
+                    if this.run(waiting).await != Rested::Ended {
+                        // Its conversation is let go, and taken up when it wakes.
+                        return;
+                    }
                     next = lane.as_ref().and_then(|lane| this.next_of(lane));
                 }
             },
@@ -130,7 +220,7 @@ impl Scheduler {
         );
     }
 
-    async fn run(&self, waiting: Waiting) {
+    async fn run(self: &Arc<Self>, waiting: Waiting) -> Rested {
         let Waiting { job, seat, since } = waiting;
         let places = self.places_of(&job).await;
         let of_agent = match &places {
@@ -139,8 +229,26 @@ impl Scheduler {
         };
         let of_all = Arc::clone(&self.places).acquire_owned().await.ok();
         drop(seat);
-        self.runner.run(&job, since.elapsed()).await;
+        let (this, lane) = (Arc::clone(self), job.lane());
+        let let_go = move |_: &bool| {
+            if let Some(lane) = &lane {
+                // What is behind is stored.
+                this.lanes().remove(lane);
+            }
+        };
+        let rested = self.runner.run(&job, since.elapsed(), let_go).await;
         drop((of_agent, of_all));
+        let next = match (&job.parent, rested) {
+            (Some(parent), Rested::Ended) => Some(&parent.turn),
+            (_, Rested::Waiting { ready: true }) => Some(&job.identity.turn),
+            _ => None,
+        };
+        if let Some(turn) = next
+            && let Err(error) = self.wake(&job.identity.tenant, turn).await
+        {
+            error!(turn, error = %format!("{error:#}"), "a turn cannot be woken; it is at the next start");
+        }
+        rested
     }
 
     /// The places of the job's agent; none if it cannot be loaded, which the
@@ -188,6 +296,16 @@ impl Scheduler {
 
     fn lanes(&self) -> MutexGuard<'_, HashMap<Lane, VecDeque<Waiting>>> {
         self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn new(job: Job, seat: Option<Seat>) -> Self {
+        Self {
+            job: Box::new(job),
+            seat,
+            since: Instant::now(),
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! on the bill. A capability is only its effect and cannot forget a step.
 
 mod call;
+mod record;
+mod wait;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,16 +16,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use call::{Call, Commit, Place, Refusable, Stop};
+pub use record::Recorder;
+pub use wait::{Long, Parked, ParkedCall};
 
 use super::clock::GuestClock;
-use super::feed::Feed;
+use super::feed::{Feed, FeedEvent};
 use super::journal::{Asked, Journal, MAX_PENDING, shown};
 use super::receipt::Receipt;
 use crate::codec;
-use crate::runtime::ResolvedAgent;
-use crate::store::{
-    Durability, JournalEntry, JournalPart, JournalStatus, LogLine, Store, UsageRow,
-};
+use crate::runtime::{Deadline, ResolvedAgent};
+use crate::store::{Durability, JournalPart, JournalStatus, LogLine, Store, UsageRow};
 
 /// Whose turn it is; fixed for its length.
 #[derive(Debug, Clone)]
@@ -33,6 +35,8 @@ pub struct Identity {
     pub channel: String,
     pub conversation: Option<String>,
     pub user: Option<String>,
+    /// How many turns that asked are above it.
+    pub hops: i64,
 }
 
 /// The window of one turn.
@@ -55,8 +59,12 @@ pub struct Window {
     log: Vec<LogLine>,
     log_bytes: u64,
     shown_bytes: u64,
+    /// Calls of the guest that show something.
+    shows: u64,
     /// The agent's database was changed and must be synced with the answer.
     wrote_database: bool,
+    deadline: Deadline,
+    parked: Option<Parked>,
 }
 
 impl Window {
@@ -68,6 +76,7 @@ impl Window {
         feed: Arc<Feed>,
         journal: Journal,
         started_ns: u64,
+        deadline: Deadline,
     ) -> Self {
         Self {
             identity,
@@ -85,7 +94,10 @@ impl Window {
             log: Vec::new(),
             log_bytes: 0,
             shown_bytes: 0,
+            shows: 0,
             wrote_database: false,
+            deadline,
+            parked: None,
         }
     }
 
@@ -121,6 +133,17 @@ impl Window {
     /// What the person sees.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed
+    }
+
+    /// By when the turn must have ended.
+    pub fn deadline(&self) -> &Deadline {
+        &self.deadline
+    }
+
+    /// Shows what the guest has to show, once however often the turn is run.
+    pub fn show(&mut self, event: FeedEvent) {
+        self.shows += 1;
+        self.feed.show(self.shows, event);
     }
 
     /// Whether effects are answered from the record only.
@@ -221,13 +244,7 @@ impl Window {
         }
         let started = Instant::now();
         let at = self.now_ns();
-        let recorder = Recorder {
-            asked,
-            before: self.journal.part(),
-            at,
-            started,
-            of: std::marker::PhantomData,
-        };
+        let recorder = Recorder::new(asked, self.journal.part(), at, started);
         let answer = effect(recorder).await.map_err(Stop::Host)?;
         self.journal.stored();
         self.clock.advance(at);
@@ -271,14 +288,22 @@ impl Window {
     }
 
     /// Puts a model call on the bill.
-    pub fn charge(&mut self, mut usage: UsageRow, took: Duration) {
-        usage.agent.clone_from(&self.agent.name);
-        usage.user_id.clone_from(&self.identity.user);
-        usage.channel.clone_from(&self.identity.channel);
-        usage.seq = i64::try_from(self.paid.len()).unwrap_or(i64::MAX) + 1;
+    pub fn charge(&mut self, usage: UsageRow, took: Duration) {
+        let usage = self.next_usage(usage);
         self.receipt.timing.model_us += micros(took);
         self.bill(&usage);
         self.journal.usage.push(usage);
+    }
+
+    /// The next item of the bill, with whose it is.
+    pub fn next_usage(&self, usage: UsageRow) -> UsageRow {
+        UsageRow {
+            agent: self.agent.name.clone(),
+            user_id: self.identity.user.clone(),
+            channel: self.identity.channel.clone(),
+            seq: i64::try_from(self.paid.len()).unwrap_or(i64::MAX) + 1,
+            ..usage
+        }
     }
 
     fn bill(&mut self, usage: &UsageRow) {
@@ -344,6 +369,7 @@ impl Window {
             receipt: self.receipt,
             journal: self.journal.take(),
             log: self.log,
+            parked: self.parked,
         }
     }
 
@@ -515,49 +541,8 @@ pub(crate) struct Closed {
     pub(crate) unasked: Vec<String>,
     /// Calls of a re-run that nothing was recorded for.
     pub(crate) unrecorded: Vec<String>,
-}
-
-/// Makes the journal entries that an effect stores together with itself.
-pub struct Recorder<R, E> {
-    asked: Asked,
-    before: JournalPart,
-    at: u64,
-    started: Instant,
-    of: std::marker::PhantomData<fn(R, E)>,
-}
-
-impl<R: Serialize, E: Serialize> Recorder<R, E> {
-    /// What to store: all that waits, and this call with its answer.
-    ///
-    /// # Errors
-    ///
-    /// If the answer cannot be encoded.
-    pub fn part(&self, answer: &Result<R, E>) -> anyhow::Result<JournalPart> {
-        let mut part = self.before.clone();
-        let entry = self.asked.ended(answer, self.at, self.started.elapsed())?;
-        part.entries.push(entry);
-        Ok(part)
-    }
-}
-
-impl Asked {
-    fn ended<R: Serialize, E: Serialize>(
-        &self,
-        answer: &Result<R, E>,
-        at: u64,
-        took: Duration,
-    ) -> anyhow::Result<JournalEntry> {
-        let (status, result) = match answer {
-            Ok(result) => (JournalStatus::Done, codec::encode(result)?),
-            Err(error) => (JournalStatus::Failed, codec::encode(error)?),
-        };
-        Ok(self.entry(
-            status,
-            Some(result),
-            at,
-            i64::try_from(took.as_micros()).unwrap_or(i64::MAX),
-        ))
-    }
+    /// A call that goes on without an instance.
+    pub(crate) parked: Option<Parked>,
 }
 
 /// The error of calls that cannot fail.

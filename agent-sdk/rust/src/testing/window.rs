@@ -35,6 +35,36 @@ pub(crate) mod events {
             Ok(format!("event-{}", host.published.len()))
         })
     }
+
+    /// The host in memory has no clock, so nobody waits in it.
+    pub(crate) fn sleep_until(_at_ms: u64) -> Result<()> {
+        Ok(())
+    }
+}
+
+pub(crate) mod agents {
+    use super::{Error, Result, with};
+    use crate::Reply;
+
+    pub(crate) fn ask(agent: &str, text: &str) -> Result<Reply> {
+        let colleagues = with(|host| {
+            host.said_to_agents.push((agent.into(), text.into()));
+            host.agents.clone()
+        });
+        match colleagues {
+            Some(answer) => answer(agent, text),
+            None => Err(Error::unavailable(
+                "the test gave no answer with `Host::agents`",
+            )),
+        }
+    }
+
+    pub(crate) fn tell(agent: &str, text: &str) -> Result<String> {
+        with(|host| {
+            host.said_to_agents.push((agent.into(), text.into()));
+            Ok(format!("turn-{}", host.said_to_agents.len()))
+        })
+    }
 }
 
 pub(crate) mod http {
@@ -58,7 +88,16 @@ pub(crate) mod http {
 pub(crate) mod reply {
     use super::{Result, with};
     use crate::llm::{self, Generation, Response};
-    use crate::reply::Task;
+    use crate::reply::{Outcome, Question, Task};
+
+    /// Nobody answers in time unless the test says who does.
+    pub(crate) fn ask(question: &Question) -> Result<Outcome> {
+        let person = with(|host| {
+            host.questions.push(question.clone());
+            host.person.clone()
+        });
+        Ok(person.map_or(Outcome::Expired, |answer| answer(question)))
+    }
 
     pub(crate) fn send_text(text: &str) -> Result<()> {
         with(|host| host.sent.push(text.into()));

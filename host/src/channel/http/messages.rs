@@ -143,8 +143,9 @@ async fn answer(
     }
     if !wants_async(headers) {
         let patience = Duration::from_millis(api.host.config.server.answer_timeout_ms);
-        let ended = tokio::time::timeout(patience, feed.ended()).await;
-        if ended.is_err() {
+        // Who comes too late is told how far it is.
+        let _ = tokio::time::timeout(patience, feed.rested()).await;
+        if feed.summary().is_none() {
             // The first that the caller hears of it.
             api.host.store.settle().await?;
         }
@@ -221,6 +222,7 @@ fn inbound(
         }),
         idempotency,
         delivery: None,
+        parent: None,
     }
 }
 
@@ -234,22 +236,26 @@ fn check(message: &NewMessage) -> Result<(), Problem> {
     if message.text.trim().is_empty() {
         return Err(Problem::new(Code::InvalidRequest, "the text is empty"));
     }
-    for (name, value) in [
-        ("conversation", &message.conversation),
-        ("user", &message.user),
-    ] {
-        if let Some(value) = value
-            && (value.is_empty()
-                || value.len() > MAX_NAME_BYTES
-                || value.chars().any(char::is_control))
-        {
-            return Err(Problem::new(
-                Code::InvalidRequest,
-                format!("{name} is 1 to {MAX_NAME_BYTES} bytes without control characters"),
-            ));
-        }
+    check_name("conversation", message.conversation.as_deref())?;
+    check_name("user", message.user.as_deref())
+}
+
+/// Checks the name of a conversation or a person, if there is one.
+///
+/// # Errors
+///
+/// If it is empty, long, or has control characters in it.
+pub(super) fn check_name(what: &str, value: Option<&str>) -> Result<(), Problem> {
+    let fits = |value: &str| {
+        !value.is_empty() && value.len() <= MAX_NAME_BYTES && !value.chars().any(char::is_control)
+    };
+    if value.is_none_or(fits) {
+        return Ok(());
     }
-    Ok(())
+    Err(Problem::new(
+        Code::InvalidRequest,
+        format!("{what} is 1 to {MAX_NAME_BYTES} bytes without control characters"),
+    ))
 }
 
 fn idempotency(

@@ -101,11 +101,14 @@ async fn data(api: &Api, tenant: &str, turn: &str, event: &FeedEvent) -> serde_j
 
 fn name(event: &FeedEvent) -> &'static str {
     match event {
+        FeedEvent::Queued { .. } => "turn.queued",
         FeedEvent::Started => "turn.started",
         FeedEvent::Text { .. } => "text.delta",
         FeedEvent::Reset => "text.reset",
         FeedEvent::ToolStarted { .. } => "tool.started",
         FeedEvent::ToolCompleted { .. } => "tool.completed",
+        FeedEvent::Asked { .. } => "approval.requested",
+        FeedEvent::Waiting => "turn.waiting",
         FeedEvent::Completed => "turn.completed",
         FeedEvent::Failed { .. } => "turn.failed",
         FeedEvent::Cancelled => "turn.cancelled",

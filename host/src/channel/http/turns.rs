@@ -13,7 +13,7 @@ use super::extract::{Path, Query, Unread};
 use super::page::{Items, Page, page_size};
 pub(super) use super::views::TurnView;
 use super::views::{JournalItem, LogItem, MessageItem};
-use super::{Api, Caller, Code, Problem, sse};
+use super::{Api, Caller, Code, Problem, questions, sse};
 use crate::codec;
 use crate::runtime::Failure;
 use crate::store::{Scope, StoredMessage, TurnFilter, TurnStatus, TurnSummary};
@@ -65,7 +65,21 @@ impl TurnView {
     /// `not-found` if there is none in this tenant.
     pub(super) async fn load(api: &Api, tenant: &str, turn: &str) -> Result<Self, Problem> {
         let row = stored(api, tenant, turn).await?;
-        row.map(Self::of_row).ok_or_else(|| no_such_turn(turn))
+        let view = row.map(Self::of_row).ok_or_else(|| no_such_turn(turn))?;
+        view.with_question(api, tenant).await
+    }
+
+    /// The same with what it asks, if it waits for an answer.
+    async fn with_question(self, api: &Api, tenant: &str) -> Result<Self, Problem> {
+        if !matches!(self.status, TurnStatus::Waiting | TurnStatus::Running) {
+            return Ok(self);
+        }
+        let wait = api.host.store.latest_question(tenant, &self.turn).await?;
+        let open = wait.filter(|wait| wait.settled_at.is_none());
+        Ok(Self {
+            question: open.as_ref().map(questions::view).transpose()?,
+            ..self
+        })
     }
 
     pub(super) fn of_row(row: TurnSummary) -> Self {
@@ -82,6 +96,8 @@ impl TurnView {
             conversation: row.conversation,
             user: row.user_id,
             channel: row.channel,
+            parent: row.parent,
+            question: None,
             attempts: row.attempts,
             text: row.text,
             error: error.map(|error| Failure {
@@ -151,7 +167,10 @@ pub(super) async fn events(
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse().ok())
         .unwrap_or(0);
-    match api.host.feeds.get(&turn) {
+    if let Some(feed) = api.host.feeds.get(&turn) {
+        return Ok(sse::live(&api, &caller.tenant, &feed, after));
+    }
+    match questions::resting_feed(&api, &caller.tenant, &turn).await? {
         Some(feed) => Ok(sse::live(&api, &caller.tenant, &feed, after)),
         None => sse::stored(&api, &caller.tenant, &turn, after).await,
     }
@@ -203,7 +222,7 @@ pub(super) async fn log(
     Ok(Json(Items::all(items.collect())))
 }
 
-/// Stops a turn that has not ended.
+/// Stops a turn that has not ended, and the turns that it waits for.
 #[utoipa::path(post, path = "/api/v1/turns/{turn}/cancel", tag = "turns", params(("turn" = String, Path)), responses((status = 202, body = TurnView)))]
 pub(super) async fn cancel(
     State(api): State<Api>,
@@ -212,15 +231,13 @@ pub(super) async fn cancel(
 ) -> Result<(StatusCode, Json<TurnView>), Problem> {
     caller.require(Scope::Chat)?;
     let view = readable(&api, &caller, &turn).await?;
-    match api.host.feeds.get(&turn) {
-        Some(feed) if !view.status.is_final() => feed.kill.pull(),
-        _ => {
-            return Err(Problem::new(
-                Code::Conflict,
-                format!("turn {turn} has ended already"),
-            ));
-        }
+    if view.status.is_final() {
+        return Err(Problem::new(
+            Code::Conflict,
+            format!("turn {turn} has ended already"),
+        ));
     }
+    api.host.scheduler.cancel(&caller.tenant, &turn).await?;
     Ok((StatusCode::ACCEPTED, Json(view)))
 }
 
@@ -295,12 +312,14 @@ async fn stored(api: &Api, tenant: &str, turn: &str) -> Result<Option<TurnSummar
 }
 
 /// A turn that the caller may see: with `read` any, else only those it began.
-async fn readable(api: &Api, caller: &Caller, turn: &str) -> Result<TurnView, Problem> {
+pub(super) async fn readable(api: &Api, caller: &Caller, turn: &str) -> Result<TurnView, Problem> {
     let row = stored(api, &caller.tenant, turn).await?;
     let own = |row: &TurnSummary| row.token.as_deref() == Some(&caller.token);
-    row.filter(|row| caller.may(Scope::Read) || own(row))
+    let row = row.filter(|row| caller.may(Scope::Read) || own(row));
+    let view = row
         .map(TurnView::of_row)
-        .ok_or_else(|| no_such_turn(turn))
+        .ok_or_else(|| no_such_turn(turn))?;
+    view.with_question(api, &caller.tenant).await
 }
 
 /// Whether there is a conversation, as far as the caller may know: with `read`
@@ -332,6 +351,6 @@ fn no_such_conversation(conversation: &str) -> Problem {
     )
 }
 
-fn no_such_turn(turn: &str) -> Problem {
+pub(super) fn no_such_turn(turn: &str) -> Problem {
     Problem::new(Code::NotFound, format!("there is no turn {turn:?}"))
 }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::config::ProviderKind;
 use crate::runtime::Failure;
 use crate::store::{JournalStatus, TurnKind, TurnStatus};
-use crate::turn::Receipt;
+use crate::turn::{Question, Receipt};
 
 pub(crate) use super::page::Items;
 
@@ -24,6 +24,12 @@ pub(crate) struct TurnView {
     pub(crate) conversation: Option<String>,
     pub(crate) user: Option<String>,
     pub(crate) channel: String,
+    /// The turn of another agent that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<String>,
+    /// What it asks a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) question: Option<QuestionView>,
     /// How often it was started.
     #[serde(default)]
     pub(crate) attempts: i64,
@@ -35,6 +41,36 @@ pub(crate) struct TurnView {
     pub(crate) created_at: i64,
     pub(crate) started_at: Option<i64>,
     pub(crate) finished_at: Option<i64>,
+}
+
+/// A question that a turn waits for.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct QuestionView {
+    /// The turn that asks.
+    pub(crate) turn: String,
+    /// The place of the question in its turn.
+    pub(crate) call: i64,
+    #[serde(flatten)]
+    pub(crate) question: Question,
+    pub(crate) asked_at: i64,
+}
+
+/// What a person says to a question: a text or a choice, or yes or no.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewAnswer {
+    /// The text or the choice; a reason, beside `approve`. At most 64 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) text: Option<String>,
+    /// Yes or no to a question for approval; `false` refuses any question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) approve: Option<bool>,
+    /// For whom a program speaks; the token's own name without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
+    /// Which question of the turn, to be sure that it is this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) call: Option<i64>,
 }
 
 /// A recorded host call.

@@ -64,6 +64,7 @@ async fn serve(State(api): State<Api>, asked: Asked) -> Result<Response, Problem
         input: Input::Web(asked.request),
         idempotency: None,
         delivery: None,
+        parent: None,
     };
     let seat = api.host.inbox.seat().ok_or_else(Problem::busy)?;
     let Admitted::Turn(feed) = api.host.inbox.admit(inbound, seat).await? else {
@@ -76,7 +77,9 @@ async fn serve(State(api): State<Api>, asked: Asked) -> Result<Response, Problem
 
 async fn answer(api: &Api, tenant: &str, feed: &Arc<Feed>) -> Result<Response, Problem> {
     let patience = Duration::from_millis(api.host.config.server.answer_timeout_ms);
-    if tokio::time::timeout(patience, feed.ended()).await.is_err() {
+    // One that waits for a person or a time is too slow for a request.
+    let _ = tokio::time::timeout(patience, feed.rested()).await;
+    if feed.summary().is_none() {
         return Err(too_slow(&feed.turn));
     }
     let row = api.host.store.turn(tenant, &feed.turn).await?;

@@ -11,6 +11,8 @@ pub(super) enum Line<'a> {
     New,
     History,
     Why,
+    /// Yes or no to a question, and what is said besides.
+    Verdict(bool, &'a str),
     Quit,
     Unknown(&'a str),
 }
@@ -19,6 +21,7 @@ pub(super) const HELP: &str = "\
 /agent NAME  talk to another agent
 /new         begin a new conversation
 /history     show this conversation
+/yes, /no    answer a question that the agent asks, with a reason or without
 /why         say where the time of the last answer went
 /quit        end (also ctrl-d)
 A line that begins with // is said with one of them.";
@@ -44,6 +47,8 @@ pub(super) fn parse(line: &str) -> Line<'_> {
         "agent" => Line::Agent(Some(rest.trim()).filter(|rest| !rest.is_empty())),
         "new" => Line::New,
         "history" => Line::History,
+        "yes" => Line::Verdict(true, rest.trim()),
+        "no" => Line::Verdict(false, rest.trim()),
         "why" => Line::Why,
         "quit" | "exit" | "q" => Line::Quit,
         _ => Line::Unknown(name),
@@ -65,12 +70,13 @@ mod tests {
         assert_eq!(parse("/agent"), Line::Agent(None));
         assert_eq!(parse("/quit"), Line::Quit);
         assert_eq!(parse("/qiut now"), Line::Unknown("qiut"));
+        assert_eq!(parse("/no too dear"), Line::Verdict(false, "too dear"));
         assert_eq!(parse(" "), Line::Nothing);
     }
 
     #[test]
     fn help_names_every_command() {
-        for command in ["/agent", "/new", "/history", "/why", "/quit"] {
+        for command in ["/agent", "/new", "/history", "/yes", "/no", "/why", "/quit"] {
             assert!(HELP.contains(command), "{command}");
         }
     }

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::command::{HELP, Line, parse};
 use super::screen::{Screen, Sight};
-use super::session::Session;
-use crate::channel::http::views::TurnView;
+use super::session::{Outcome, Session};
+use crate::channel::http::views::{NewAnswer, TurnView};
 use crate::cli::fault::report;
 use crate::cli::format::{count, money, span};
 use crate::cli::output::{self, plain};
@@ -92,7 +92,22 @@ async fn obey(session: &mut Session, line: &str) -> Next {
     let done = match parse(line) {
         Line::Nothing => Ok(()),
         Line::Quit => return Next::End,
+        Line::Message(text) if session.is_asked() => {
+            let reply = NewAnswer {
+                text: Some(text.to_owned()),
+                ..NewAnswer::default()
+            };
+            answer(session, reply).await
+        }
         Line::Message(text) => say(session, text).await,
+        Line::Verdict(approve, why) => {
+            let reply = NewAnswer {
+                text: Some(why.to_owned()).filter(|why| !why.is_empty()),
+                approve: Some(approve),
+                ..NewAnswer::default()
+            };
+            answer(session, reply).await
+        }
         Line::Help => {
             output::line(HELP);
             Ok(())
@@ -122,7 +137,18 @@ async fn obey(session: &mut Session, line: &str) -> Next {
 
 async fn say(session: &mut Session, text: &str) -> Result<()> {
     let outcome = session.say(text, &mut Screen::new(Sight::All)).await?;
+    conclude(&outcome)
+}
+
+/// Answers what the agent asks.
+async fn answer(session: &mut Session, reply: NewAnswer) -> Result<()> {
+    let outcome = session.reply(reply, &mut Screen::new(Sight::All)).await?;
+    conclude(&outcome)
+}
+
+fn conclude(outcome: &Outcome) -> Result<()> {
     match outcome.turn.status {
+        TurnStatus::Waiting => return Ok(()),
         TurnStatus::Cancelled => output::line("[cancelled]"),
         _ => outcome.check()?,
     }

@@ -56,10 +56,30 @@ fn render(event: &str, data: &Value, sight: Sight, in_line: bool) -> String {
         (_, Sight::Nothing) => String::new(),
         ("text.delta", _) => plain(&text(data, "text")),
         ("text.reset", _) if in_line => own_line("[the answer begins anew]".to_owned()),
+        ("turn.queued", Sight::All) => own_line("[waits for the messages before it]".to_owned()),
+        ("approval.requested", _) => own_line(asked(data)),
         ("tool.started", Sight::All) => own_line(format!("[{} ...]", text(data, "title"))),
         ("tool.completed", Sight::All) => own_line(completed(data)),
         _ => String::new(),
     }
+}
+
+/// A question, and what answers it.
+fn asked(data: &Value) -> String {
+    let question = data.get("question").cloned().unwrap_or_default();
+    let choices = items_of(&question, "choices");
+    let how = match text(&question, "expects").as_str() {
+        "approval" => "/yes or /no, and why".to_owned(),
+        "choice" => format!("one of {}, or /no", choices.join(", ")),
+        _ => "type the answer, or /no".to_owned(),
+    };
+    format!("{}\n[{how}]", text(&question, "text"))
+}
+
+fn items_of(value: &Value, name: &str) -> Vec<String> {
+    let items = value.get(name).and_then(Value::as_array);
+    let items = items.into_iter().flatten();
+    items.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
 fn completed(data: &Value) -> String {
@@ -86,6 +106,16 @@ mod tests {
             "\n[recall failed: nothing there]\n"
         );
         assert_eq!(render("tool.completed", &data, Sight::Text, true), "");
+    }
+
+    #[test]
+    fn a_question_says_what_answers_it() {
+        let data =
+            json!({"question": {"text": "Which?", "expects": "choice", "choices": ["a", "b"]}});
+        assert_eq!(
+            render("approval.requested", &data, Sight::Text, false),
+            "Which?\n[one of a, b, or /no]\n"
+        );
     }
 
     #[test]

@@ -9,11 +9,12 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::screen::Screen;
-use crate::channel::http::views::TurnView;
+use crate::channel::http::views::{NewAnswer, TurnView};
 use crate::cli::client::Client;
 use crate::cli::fault::{Exit, Fault};
 use crate::cli::sse::{Event, Events};
 use crate::cli::wire::{items, read, text};
+use crate::store::TurnStatus;
 
 /// How often a broken connection is taken up again for one answer.
 const ATTEMPTS: u32 = 5;
@@ -28,6 +29,8 @@ pub(super) struct Session {
     pub(super) is_known: bool,
     /// The last turn.
     pub(super) last: Option<String>,
+    /// An answer under way that waits for an answer to its question.
+    asked: Option<Answer>,
 }
 
 /// What came of a message.
@@ -60,13 +63,20 @@ impl Session {
             user,
             is_known,
             last: None,
+            asked: None,
         }
+    }
+
+    /// Whether the agent waits for an answer to a question.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked.is_some()
     }
 
     /// Forgets what was said.
     pub(super) fn begin_anew(&mut self) {
         self.conversation = new_conversation();
         self.is_known = false;
+        self.asked = None;
     }
 
     /// Says something and shows the answer as it comes. Ctrl-c cancels the
@@ -78,11 +88,32 @@ impl Session {
             .say(&self.agent, &key, &self.message(text))
             .await?;
         self.is_known = true;
-        let mut answer = Answer {
+        let answer = Answer {
             events,
             turn: None,
             seen: String::new(),
         };
+        self.follow(answer, screen).await
+    }
+
+    /// Answers the question that the agent asks, and shows what comes of it.
+    pub(super) async fn reply(&mut self, reply: NewAnswer, screen: &mut Screen) -> Result<Outcome> {
+        let asked = self.asked.as_ref().and_then(|asked| asked.turn.clone());
+        let turn = asked.ok_or_else(|| Fault::new(Exit::Failure, "nothing is asked"))?;
+        let body = serde_json::to_value(NewAnswer {
+            user: self.user.clone(),
+            ..reply
+        })?;
+        let path = ["turns", &turn, "answer"];
+        let _: Value = self.client.call(Method::POST, &path, Some(&body)).await?;
+        match self.asked.take() {
+            Some(answer) => self.follow(answer, screen).await,
+            None => Err(Fault::new(Exit::Failure, "nothing is asked").into()),
+        }
+    }
+
+    /// Shows an answer until it ends or the agent asks something.
+    async fn follow(&mut self, mut answer: Answer, screen: &mut Screen) -> Result<Outcome> {
         let mut cancelled = false;
         loop {
             tokio::select! {
@@ -91,6 +122,9 @@ impl Session {
                     self.last.clone_from(&answer.turn);
                     if let Some(outcome) = take(&event, screen)? {
                         screen.end();
+                        if outcome.turn.status == TurnStatus::Waiting {
+                            self.asked = Some(answer);
+                        }
                         return Ok(outcome);
                     }
                 }
@@ -173,7 +207,7 @@ impl Answer {
     }
 }
 
-/// Shows an event; answers the outcome if it is the last one.
+/// Shows an event; answers the outcome if it is the last one, or a question.
 fn take(event: &Event, screen: &mut Screen) -> Result<Option<Outcome>> {
     let value: Value = serde_json::from_str(&event.data).unwrap_or_default();
     screen.show(&event.name, &value);
@@ -182,6 +216,13 @@ fn take(event: &Event, screen: &mut Screen) -> Result<Option<Outcome>> {
             turn: ended(&event.name, &value)?,
             value,
         })),
+        "approval.requested" => {
+            let turn = json!({"turn": value["turn"]});
+            Ok(Some(Outcome {
+                turn: ended("turn.waiting", &turn)?,
+                value,
+            }))
+        }
         _ => Ok(None),
     }
 }
@@ -206,7 +247,6 @@ fn new_conversation() -> String {
 mod tests {
     use super::*;
     use crate::runtime::FailureCode;
-    use crate::store::TurnStatus;
 
     #[test]
     fn a_turn_has_ended_as_its_last_event_says() {

@@ -17,6 +17,7 @@ pub enum Permit {
     Events(Option<String>),
     Http(Option<String>),
     Secret(Option<String>),
+    Agents(Option<String>),
 }
 
 impl Permit {
@@ -34,7 +35,9 @@ impl Permit {
     pub fn allows(&self, grant: Grant<'_>) -> bool {
         match (self, grant) {
             (Self::Database, Grant::Database) | (Self::State, Grant::State) => true,
-            (Self::Llm(part), Grant::Llm(name)) | (Self::Secret(part), Grant::Secret(name)) => {
+            (Self::Llm(part), Grant::Llm(name))
+            | (Self::Secret(part), Grant::Secret(name))
+            | (Self::Agents(part), Grant::Agents(name)) => {
                 part.as_deref().is_none_or(|part| part == name)
             }
             (Self::Events(part), Grant::Events(topic)) => part
@@ -51,7 +54,9 @@ impl Permit {
     pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Database, Self::Database) | (Self::State, Self::State) => true,
-            (Self::Llm(ours), Self::Llm(theirs)) | (Self::Secret(ours), Self::Secret(theirs)) => {
+            (Self::Llm(ours), Self::Llm(theirs))
+            | (Self::Secret(ours), Self::Secret(theirs))
+            | (Self::Agents(ours), Self::Agents(theirs)) => {
                 part_covers(ours, theirs, |ours, theirs| ours == theirs)
             }
             (Self::Events(ours), Self::Events(theirs)) => part_covers(ours, theirs, topic_covers),
@@ -86,8 +91,9 @@ impl FromStr for Permit {
             }
             ("http", None) => Ok(Self::Http(None)),
             ("secret", _) => Ok(Self::Secret(named()?)),
+            ("agents", _) => Ok(Self::Agents(named()?)),
             _ => bail!(
-                "there are llm, llm:ALIAS, database, state, events, events:PATTERN, http, http:HOST, secret and secret:NAME"
+                "there are llm, llm:ALIAS, database, state, events, events:PATTERN, http, http:HOST, secret, secret:NAME, agents and agents:NAME"
             ),
         }
     }
@@ -102,6 +108,7 @@ impl fmt::Display for Permit {
             Self::Events(part) => ("events", part.as_deref()),
             Self::Http(part) => ("http", part.as_deref()),
             Self::Secret(part) => ("secret", part.as_deref()),
+            Self::Agents(part) => ("agents", part.as_deref()),
         };
         match part {
             Some(part) => write!(f, "{capability}:{part}"),

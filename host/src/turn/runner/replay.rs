@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Job, Runner};
 use crate::codec;
-use crate::runtime::{Failure, FailureCode, Finished};
+use crate::runtime::{Deadline, Failure, FailureCode, Finished, Run};
 use crate::store::TurnRow;
 use crate::turn::feed::Feed;
 use crate::turn::plan::{Pins, Plan};
@@ -67,7 +67,10 @@ impl Runner {
         let version = plan.agent.version;
         let job = Job::of_row(&row, Arc::new(Feed::new(row.id.clone())))?;
         let input = self.with_history(&job, &plan.agent).await?;
-        let finished = self.run_instance(&job, plan, &input).await;
+        let deadline = Deadline::after_ms(plan.agent.limits.wall_ms);
+        let Run::Finished(finished) = self.run_instance(&job, plan, &input, &deadline).await else {
+            bail!("a replay waits for nothing, and this one did");
+        };
         compare(&row, version, is_exact, recorded, finished)
     }
 

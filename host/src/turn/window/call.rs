@@ -51,6 +51,10 @@ pub enum Stop {
     },
     #[error("the re-run asked for {asked}, recorded is {recorded}")]
     Diverged { asked: String, recorded: String },
+    /// Not a failure: the turn gives up its instance and is run again when what
+    /// it waits for is there.
+    #[error("it waits")]
+    Suspended,
     #[error("the host failed: {0:#}")]
     Host(anyhow::Error),
 }
@@ -61,7 +65,7 @@ impl Stop {
             Self::HostCalls(_) => FailureCode::HostCallLimit,
             Self::HostCallBytes { .. } => FailureCode::HostCallBytes,
             Self::Diverged { .. } => FailureCode::Diverged,
-            Self::Host(_) => FailureCode::Internal,
+            Self::Host(_) | Self::Suspended => FailureCode::Internal,
         };
         match self {
             Self::Host(error) => {

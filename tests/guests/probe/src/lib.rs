@@ -39,17 +39,23 @@
 //! | `exact-integers` | what becomes of integers at the edge of 53 and 64 bits |
 //! | `send TEXT1;;TEXT2` | sends the pieces; the whole text |
 //! | `progress` | shows a task running, then done; `done` |
+//! | `ask text\|approval\|A;;B TEXT [## NAME=VALUE]` with `who=ID;;ID` or `expires=MS` | `answered ID: TEXT`, `refused ID: TEXT` or `expired` |
+//! | `agent ask NAME TEXT` | what that agent answers |
+//! | `agent tell NAME TEXT` | the id of its turn |
+//! | `wait MS` | `waited`: until a time so far ahead |
 //! | `log LEVEL TEXT`, `stdout TEXT`, `stderr TEXT` | `logged` |
 //! | `error KIND MESSAGE` | none: `respond` fails with this error |
 //!
 //! Events: stored in the state of the agent as `event:ID`, the id appended to the list
-//! `log:ORDERING-KEY` (`log:-` without one). Data `{"fail": N}` fails the first N attempts.
+//! `log:ORDERING-KEY` (`log:-` without one). Data `{"fail": N}` fails the first N attempts,
+//! `{"wait": MS}` waits before that.
 //!
 //! Web: answers 200 with method, path, query, headers, caller and body as JSON.
 
 mod machine;
 mod model;
 mod outside;
+mod people;
 mod show;
 mod store;
 
@@ -97,6 +103,9 @@ fn run(line: &str, message: &Message) -> Result<String> {
         "http" => outside::http(rest),
         "generate" | "stream" | "forward" | "cancel" | "wait-any" | "tool" | "json" | "embed"
         | "models" => Ok(model::run(name, alias, rest)),
+        "ask" => people::ask(rest),
+        "agent" => people::agent(rest),
+        "wait" => people::wait(rest),
         "send" | "progress" | "log" | "stdout" | "stderr" => outside::say(name, rest),
         _ => machine::run(name, rest),
     }
@@ -118,6 +127,9 @@ impl Subscriber for Probe {
             .is_some_and(|times| u64::from(event.attempt) <= times)
         {
             return Err(Error::unavailable("failing as the event says"));
+        }
+        if let Some(ms) = data["wait"].as_u64() {
+            people::wait_ms(ms)?;
         }
         state::set(
             Scope::Agent,

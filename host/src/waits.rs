@@ -1,0 +1,199 @@
+//! Ending the waits of turns: a person answers, a time comes, a question
+//! expires. Each is stored, and then its turn is woken.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use thiserror::Error;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::clock::now_ms;
+use crate::codec;
+use crate::runtime::bindings::{reply, types};
+use crate::store::{Store, WaitKind, WaitRow};
+use crate::turn::{Question, Scheduler, Verdict};
+
+/// How long to wait at most before looking again; the clock may be set.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Waits that are ended before looking again.
+const BATCH: u32 = 256;
+
+/// What a person says to a question.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The place of the question in its turn; the one that is open without it.
+    pub call: Option<i64>,
+    pub verdict: Verdict,
+    pub by: types::Author,
+}
+
+/// Why an answer is not taken.
+#[derive(Debug, Error)]
+pub enum Unanswerable {
+    #[error("this turn asks nothing")]
+    NotAsked,
+    #[error("the question was answered already")]
+    Answered,
+    #[error("the question has expired")]
+    Expired,
+    #[error("{0} may not answer this question")]
+    NotYours(String),
+    #[error("the answer does not fit: {0}")]
+    Unfit(String),
+    #[error(transparent)]
+    Host(#[from] anyhow::Error),
+}
+
+/// Ends waits.
+pub struct Waits {
+    store: Arc<Store>,
+    scheduler: Arc<Scheduler>,
+    changed: Notify,
+}
+
+impl Waits {
+    /// Ends the waits of turns that run by `scheduler`.
+    pub fn new(store: Arc<Store>, scheduler: Arc<Scheduler>) -> Self {
+        Self {
+            store,
+            scheduler,
+            changed: Notify::new(),
+        }
+    }
+
+    /// Takes the answer to a question, for whatever channel it came by. When
+    /// this returns it is stored, and the turn goes on.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not taken; nothing has changed then.
+    pub async fn answer(
+        &self,
+        tenant: &str,
+        turn: &str,
+        answer: Answer,
+    ) -> Result<(), Unanswerable> {
+        let wait = self.store.latest_question(tenant, turn).await?;
+        let wait = wait
+            .filter(|wait| answer.call.is_none_or(|call| call == wait.seq))
+            .ok_or(Unanswerable::NotAsked)?;
+        let question = question_of(&wait)?;
+        if !question.who.contains(&answer.by.id) {
+            return Err(Unanswerable::NotYours(answer.by.id));
+        }
+        if wait.settled_at.is_some() {
+            return Err(ended(&wait));
+        }
+        if question.expires_at <= now_ms() {
+            return Err(Unanswerable::Expired);
+        }
+        question
+            .check(&answer.verdict)
+            .map_err(Unanswerable::Unfit)?;
+        if !self.settle(&wait, &outcome(answer)).await? {
+            return Err(Unanswerable::Answered);
+        }
+        Ok(())
+    }
+
+    /// Ends waits whose time has come, until `stop`.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            let wait = match self.end_due().await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    error!(error = %format!("{error:#}"), "waits that are due cannot be ended");
+                    LONGEST_WAIT
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.changed.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Ends what is due; answers how long to wait for more.
+    async fn end_due(&self) -> Result<Duration> {
+        loop {
+            let due = self.store.due_waits(now_ms(), BATCH).await?;
+            for wait in &due {
+                let outcome = match wait.kind {
+                    WaitKind::Question => codec::encode(&expired())?,
+                    WaitKind::Time | WaitKind::Turn => codec::encode(&Ok::<_, types::Error>(()))?,
+                };
+                self.settle_encoded(wait, outcome).await?;
+            }
+            if due.len() < BATCH as usize {
+                break;
+            }
+        }
+        let next = self.store.next_wait_at().await?;
+        let until = next.map(|at| at.saturating_sub(now_ms()).max(0).unsigned_abs());
+        Ok(until.map_or(LONGEST_WAIT, |ms| {
+            Duration::from_millis(ms).min(LONGEST_WAIT)
+        }))
+    }
+
+    async fn settle(
+        &self,
+        wait: &WaitRow,
+        outcome: &Result<reply::Outcome, types::Error>,
+    ) -> Result<bool> {
+        self.settle_encoded(wait, codec::encode(outcome)?).await
+    }
+
+    async fn settle_encoded(&self, wait: &WaitRow, outcome: Vec<u8>) -> Result<bool> {
+        let WaitRow {
+            tenant_id,
+            turn,
+            seq,
+            ..
+        } = wait;
+        let settled = self
+            .store
+            .settle_wait(tenant_id, turn, *seq, outcome)
+            .await?;
+        self.scheduler.wake(tenant_id, turn).await?;
+        Ok(settled)
+    }
+}
+
+/// The question of a wait.
+///
+/// # Errors
+///
+/// If it was written by another version of the host.
+pub fn question_of(wait: &WaitRow) -> Result<Question> {
+    let text = wait.question.as_deref().unwrap_or_default();
+    serde_json::from_str(text).context("a stored question cannot be read")
+}
+
+fn ended(wait: &WaitRow) -> Unanswerable {
+    let outcome = codec::decode(wait.outcome.as_deref().unwrap_or_default());
+    match outcome {
+        Ok(Ok::<_, types::Error>(reply::Outcome::Expired)) => Unanswerable::Expired,
+        _ => Unanswerable::Answered,
+    }
+}
+
+fn expired() -> Result<reply::Outcome, types::Error> {
+    Ok(reply::Outcome::Expired)
+}
+
+fn outcome(answer: Answer) -> Result<reply::Outcome, types::Error> {
+    let said = |text| reply::Answer {
+        text,
+        by: answer.by.clone(),
+        at_ms: now_ms().unsigned_abs(),
+    };
+    Ok(match answer.verdict {
+        Verdict::Text(text) | Verdict::Approved(text) => reply::Outcome::Answered(said(text)),
+        Verdict::Refused(text) => reply::Outcome::Refused(said(text)),
+    })
+}
