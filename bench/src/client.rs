@@ -65,8 +65,8 @@ impl Client {
         Ok(answer)
     }
 
-    pub(crate) async fn post(&mut self, path: &str) -> Result<(StatusCode, Bytes)> {
-        self.send(Method::POST, path, "", String::new()).await
+    pub(crate) async fn post(&mut self, path: &str, body: String) -> Result<(StatusCode, Bytes)> {
+        self.send(Method::POST, path, "", body).await
     }
 
     async fn send(

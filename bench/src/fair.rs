@@ -37,7 +37,9 @@ pub(crate) async fn measure(place: &Place) -> Result<Table> {
     tokio::time::sleep(Duration::from_millis(500)).await;
     let beside = drive(&host.address, 1, TIME, TURN).await?;
     for turn in loops {
-        client.post(&format!("/api/v1/turns/{turn}/cancel")).await?;
+        client
+            .post(&format!("/api/v1/turns/{turn}/cancel"), String::new())
+            .await?;
     }
     Ok(table(&alone, &beside))
 }

@@ -15,6 +15,7 @@ mod rig;
 mod spawn;
 mod stats;
 mod stop;
+mod suspended;
 mod table;
 mod turn;
 mod waiting;
@@ -65,6 +66,7 @@ enum Name {
     Evict,
     Register,
     Waiting,
+    Suspended,
     Http,
     Fair,
     Stop,
@@ -99,6 +101,7 @@ fn measure(name: Name, place: &place::Place) -> Result<Table> {
         Name::Stop => (2, Box::pin(stop::measure(place))),
         Name::Register => (1, Box::pin(register::measure(place))),
         Name::Waiting => (1, Box::pin(waiting::measure(place))),
+        Name::Suspended => (1, Box::pin(suspended::measure(place))),
         Name::Http => (1, Box::pin(http::measure(place))),
         Name::Fair => (1, Box::pin(fair::measure(place))),
     };

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anchorhold::config::{Config, Environment};
 use anyhow::{Context, Result};
+use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
 /// The administrator's token of every measured host.
@@ -34,6 +35,13 @@ impl Place {
 
     pub(crate) fn data(&self) -> PathBuf {
         self.path("data")
+    }
+
+    /// The host's database, to look at.
+    pub(crate) fn database(&self) -> Result<Connection> {
+        let path = self.data().join("anchorhold.db");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
+        Ok(Connection::open_with_flags(path, flags)?)
     }
 
     /// The bytes of a guest.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
 use crate::client::Client;
 use crate::host::Host;
@@ -37,7 +37,7 @@ pub(crate) async fn measure(place: &Place) -> Result<Table> {
     let host = Host::start(place, &settings).await?;
     host.wait_for("probe", "generate hello").await?;
     let before = memory_of(host.pid()?)?;
-    let db = reader(place)?;
+    let db = place.database()?;
 
     let begun = Instant::now();
     send_all(&host).await?;
@@ -119,14 +119,6 @@ async fn send_all(host: &Host) -> Result<()> {
 }
 
 /// A connection that reads the host's database beside it.
-fn reader(place: &Place) -> Result<Connection> {
-    let path = place.data().join("anchorhold.db");
-    Ok(Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_ONLY,
-    )?)
-}
-
 async fn wait_for(db: &Connection, query: &'static str, count: usize) -> Result<()> {
     let begun = Instant::now();
     loop {

@@ -19,6 +19,7 @@ use crate::events::{Bus, Dispatcher};
 use crate::inbox::Inbox;
 use crate::llm::Gateway;
 use crate::net::Outbound;
+use crate::outbox::Doorbell;
 use crate::registry::{FolderWatch, Hooks, Registry};
 use crate::retention;
 use crate::runtime::{Agents, Components, Engine, Services, Waiting};
@@ -255,6 +256,7 @@ fn services(config: &Config, store: &Arc<Store>) -> Result<Services> {
         databases: Databases::new(store.data_dir().join("databases"), OPEN_DATABASES),
         outbound: Outbound::new(config.secrets.clone(), io)?,
         inbox: OnceLock::new(),
+        doorbell: Doorbell::default(),
         max_hops: config.turns.max_hops,
         waiting: Waiting::new(config.turns.waiting_instances),
     })

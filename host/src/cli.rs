@@ -7,6 +7,7 @@
 mod agents;
 mod chat;
 mod client;
+mod deliveries;
 mod doctor;
 mod events;
 mod fault;
@@ -47,6 +48,7 @@ enum Command {
     Agents(agents::Agents),
     Turns(turns::Turns),
     Events(events::Events),
+    Deliveries(deliveries::Deliveries),
     Usage(usage::Usage),
     Token(token::Token),
     Doctor(doctor::Doctor),
@@ -79,6 +81,7 @@ impl Command {
             Self::Agents(command) => command.run(setting).await,
             Self::Turns(command) => command.run(setting).await,
             Self::Events(command) => command.run(setting).await,
+            Self::Deliveries(command) => command.run(setting).await,
             Self::Usage(command) => command.run(setting).await,
             Self::Token(command) => command.run(setting).await,
             Self::Doctor(command) => command.run(setting).await,

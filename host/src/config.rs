@@ -8,6 +8,7 @@ mod environment;
 mod events;
 mod limits;
 mod llm;
+mod outbox;
 mod registry;
 mod retention;
 mod secrets;
@@ -24,6 +25,7 @@ pub use environment::Environment;
 pub use events::Events;
 pub use limits::{DatabaseLimits, HttpLimits, Limits, LimitsPatch};
 pub use llm::{Alias, Llm, Provider, ProviderKind};
+pub use outbox::Outbox;
 pub use registry::Registry;
 pub use retention::Retention;
 pub use secrets::Secret;
@@ -43,6 +45,7 @@ pub struct Config {
     pub turns: Turns,
     pub llm: Llm,
     pub events: Events,
+    pub outbox: Outbox,
     /// Values that agents use by placeholder, by name.
     pub secrets: std::collections::BTreeMap<String, Secret>,
 }

@@ -29,6 +29,8 @@ pub struct Inbound {
     pub delivery: Option<DeliveryKey>,
     /// The turn that asks for it.
     pub parent: Option<Parent>,
+    /// Where the answer is to be delivered, for its channel.
+    pub callback: Option<String>,
 }
 
 /// What became of it.
@@ -144,6 +146,7 @@ impl Inbox {
             input: inbound.input,
             token: turn.token.clone(),
             parent: inbound.parent,
+            callback: inbound.callback,
             created_at: turn.created_at,
             start: Start::First,
             feed: self.feeds.open(&turn.id),
@@ -192,6 +195,7 @@ fn new_turn(id: &str, inbound: &Inbound) -> Result<NewTurn> {
         idempotency: inbound.idempotency.clone(),
         delivery: inbound.delivery.clone(),
         parent: inbound.parent.clone(),
+        callback: inbound.callback.clone(),
         created_at: now_ms(),
     })
 }

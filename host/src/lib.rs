@@ -22,6 +22,7 @@ pub mod fuzzing;
 pub mod inbox;
 pub mod llm;
 pub mod net;
+pub mod outbox;
 pub mod registry;
 pub mod retention;
 pub mod runtime;

@@ -16,8 +16,22 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 pub use outbound::Outbound;
+
+use crate::config::HttpLimits;
+use crate::runtime::bindings::types;
+use target::Target;
+
 /// How long a host may take to accept a connection of a command.
 const API_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Checks an address that something is to be sent to later.
+///
+/// # Errors
+///
+/// If nothing may be sent there; the message says why.
+pub fn check_address(url: &str, limits: &HttpLimits) -> Result<(), types::Error> {
+    Target::parse(url, limits).map(|_| ())
+}
 
 /// A client for the operator's own model providers: their addresses come from
 /// the configuration, so any address is allowed, but no redirect is followed,

@@ -24,5 +24,6 @@ pub use runner::{Difference, Job, Replayed, Rested, Runner, Start};
 pub use scheduler::{Scheduler, Seat};
 pub(crate) use window::Closed;
 pub use window::{
-    Call, Commit, Identity, Long, Parked, ParkedCall, Place, Recorder, Refusable, Stop, Window,
+    Call, Commit, Identity, Long, PATIENCE, Parked, ParkedCall, Place, Recorder, Refusable, Stop,
+    Window,
 };

@@ -18,6 +18,7 @@ mod house;
 mod limits;
 mod messages;
 mod outbound;
+mod outbox;
 mod recovery;
 mod registry;
 mod restart;

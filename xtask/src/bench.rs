@@ -9,8 +9,17 @@ use crate::workspace::Workspace;
 use crate::{guests, step, wasm_target};
 
 /// In the order in which they run: `machine` first says what they ran on.
-const NAMES: [&str; 9] = [
-    "machine", "turn", "spawn", "evict", "register", "waiting", "http", "fair", "stop",
+const NAMES: [&str; 10] = [
+    "machine",
+    "turn",
+    "spawn",
+    "evict",
+    "register",
+    "waiting",
+    "suspended",
+    "http",
+    "fair",
+    "stop",
 ];
 
 #[derive(clap::Args)]

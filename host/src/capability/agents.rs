@@ -68,6 +68,7 @@ impl<'a> Agents<'a> {
                     turn: identity.turn.clone(),
                     hops: identity.hops + 1,
                 }),
+                callback: None,
             },
         }
     }

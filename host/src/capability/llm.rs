@@ -14,10 +14,14 @@ use crate::registry::Grant;
 use crate::runtime::bindings::llm;
 use crate::runtime::{HostState, Waiting};
 use crate::store::{JournalPart, UsageRow};
-use crate::turn::{Call, Commit, Long, Parked, ParkedCall, Refusable, Window};
+use crate::turn::{Call, Commit, Long, PATIENCE, Parked, ParkedCall, Refusable, Window};
 
 /// Generations of a turn that may be open at once.
 const MAX_OPEN: usize = 8;
+
+/// So long an instance waits for a model where many do: a burst must not touch
+/// the memory of thousands.
+const SHORT_PATIENCE: Duration = Duration::from_millis(20);
 
 /// An answer that is being made, as the guest holds it.
 pub struct GenerationHandle {
@@ -188,8 +192,14 @@ impl llm::Host for Llm<'_> {
             let beginning = making.insert(gateway.begin(request.clone())?);
             beginning.answer().await
         });
+        let patience = if waiting.are_many() {
+            SHORT_PATIENCE
+        } else {
+            PATIENCE
+        };
         let may_park = || generations.is_empty() && waiting.are_many();
-        let long = window.perform_long(call, effect, may_park).await?;
+        let long = window.perform_long(call, effect, patience, may_park);
+        let long = long.await?;
         if window.repeats() {
             charge_lost(window, lost(gateway, &request, seq));
         }

@@ -4,7 +4,9 @@
 mod agents;
 mod auth;
 mod body;
+mod callback;
 mod components;
+mod deliveries;
 mod events;
 mod extract;
 mod health;
@@ -102,6 +104,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(messages::router())
         .merge(turns::router())
         .merge(questions::router())
+        .merge(deliveries::router())
         .merge(events::router())
         .merge(usage::router())
         .merge(tokens::router())

@@ -15,9 +15,9 @@ pub struct Turns {
     pub threads: usize,
     /// Fuel after which a guest lets others run and its deadline is checked.
     pub slice_fuel: u64,
-    /// Instances that wait for the whole answer of a model; beyond it a turn that
-    /// has waited for two seconds gives up its own and is run again from its
-    /// journal when the answer is there.
+    /// Instances that wait for the whole answer of a model; beyond it a turn soon
+    /// gives up its own and is run again from its journal when the answer is
+    /// there.
     pub waiting_instances: u64,
     /// How deep agents may ask agents.
     pub max_hops: u32,

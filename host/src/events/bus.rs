@@ -217,6 +217,7 @@ impl Dispatcher {
                 agent: delivery.agent.clone(),
             }),
             parent: None,
+            callback: None,
         };
         let Admitted::Turn(feed) = self.inbox.admit(inbound, seat).await? else {
             anyhow::bail!("an event was taken for a repeated request");

@@ -20,6 +20,7 @@ use crate::capability::llm::Generations;
 use crate::inbox::Inbox;
 use crate::llm::Gateway;
 use crate::net::Outbound;
+use crate::outbox::Doorbell;
 use crate::store::{self, TurnKind};
 use crate::turn::{Closed, Stop, Window};
 
@@ -33,6 +34,8 @@ pub struct Services {
     /// Takes in what agents say to each other. Filled in when it is built,
     /// which is after this: it makes turns, and turns use this.
     pub inbox: OnceLock<Weak<Inbox>>,
+    /// Rung when an answer is to be delivered.
+    pub doorbell: Doorbell,
     /// Deepest that agents ask agents.
     pub max_hops: u32,
     /// Instances that wait for a whole answer of a model, and how many may.

@@ -12,14 +12,16 @@ pub const BATCH: usize = 200;
 
 impl Store {
     /// Removes turns that ended before `before` (milliseconds since 1970), with
-    /// journals, logs and idempotency keys. Those of deliveries that are pending
-    /// or dead stay. Answers how many; at most `BATCH` at a time, as below.
+    /// journals, logs and idempotency keys. Those of deliveries, of events or
+    /// answers, that are pending or dead stay. Answers how many; at most `BATCH` at a time, as below.
     pub async fn remove_turns(&self, before: i64) -> Result<usize> {
         self.write(Durability::Written, move |db: &Connection| {
             let old: Vec<(String, String)> = sql::all(
                 db,
                 "SELECT tenant_id, id FROM turns t WHERE finished_at < ?1
                    AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.turn = t.id AND d.status IN ('pending', 'dead'))
+                   AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.tenant_id = t.tenant_id AND o.turn = t.id
+                                   AND o.status IN ('pending', 'dead'))
                  ORDER BY finished_at LIMIT ?2",
                 params![before, BATCH as i64],
             )?;
@@ -28,6 +30,7 @@ impl Store {
                     "DELETE FROM journal WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM log_lines WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM waits WHERE tenant_id = ?1 AND turn = ?2",
+                    "DELETE FROM outbox WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM idempotency_keys WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM turns WHERE tenant_id = ?1 AND id = ?2",
                 ] {
@@ -123,6 +126,7 @@ mod tests {
             idempotency: None,
             delivery,
             parent: None,
+            callback: None,
             created_at: 1,
         };
         let accepted = store.accept_turn(turn, Durability::Written, |_| ()).await;
@@ -141,6 +145,7 @@ mod tests {
             journal: JournalPart::default(),
             log: Vec::new(),
             for_parent: None,
+            callback: None,
             has_waited: false,
             finished_at: 2,
         };

@@ -7,7 +7,9 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::sql::{self, columns, stored_as_text, values};
-use super::{Durability, JournalPart, LogLine, Store, conversations, events, journal, waits};
+use super::{
+    Durability, JournalPart, LogLine, Store, conversations, events, journal, outbox, waits,
+};
 
 /// What a turn answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -71,6 +73,8 @@ pub struct NewTurn {
     pub delivery: Option<DeliveryKey>,
     /// The turn that asked for it.
     pub parent: Option<Parent>,
+    /// Where the answer is to be delivered, for its channel.
+    pub callback: Option<String>,
     /// Milliseconds since 1970.
     pub created_at: i64,
 }
@@ -144,6 +148,8 @@ pub struct FinishedTurn {
     pub log: Vec<LogLine>,
     /// What the turn that waits for it gets, encoded.
     pub for_parent: Option<Vec<u8>>,
+    /// Where the answer is to be delivered, for its channel.
+    pub callback: Option<String>,
     /// It waited, and so did the delivery of the event that it is.
     pub has_waited: bool,
     /// Milliseconds since 1970.
@@ -180,7 +186,7 @@ stored_as_text!(TurnStatus: Queued = "queued", Running = "running", Waiting = "w
 columns!(TurnSummary: id, kind, agent, version, conversation, user_id, channel, token, parent, status, attempts, text,
     error, receipt, created_at, started_at, finished_at);
 columns!(TurnRow: tenant_id, id, kind, agent, version, digest, limits, conversation, user_id, channel, token,
-    parent, hops, status, attempts, suspensions, rerun_fuel, seed, position, input, output, text, error, receipt,
+    parent, hops, callback, status, attempts, suspensions, rerun_fuel, seed, position, input, output, text, error, receipt,
     created_at, started_at, finished_at);
 
 const SUMMARY: &str =
@@ -205,6 +211,8 @@ pub struct TurnRow {
     pub parent: Option<String>,
     /// How many turns that asked are above it.
     pub hops: i64,
+    /// Where the answer is to be delivered, for its channel.
+    pub callback: Option<String>,
     pub status: TurnStatus,
     /// How often it was started.
     pub attempts: i64,
@@ -332,8 +340,8 @@ pub(super) fn accept(db: &Connection, turn: &NewTurn) -> Result<Accepted> {
     sql::execute(
         db,
         "INSERT INTO turns (tenant_id, id, kind, agent, conversation, user_id, channel, status, seed, input,
-             created_at, token, position, parent, hops)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+             created_at, token, position, parent, hops, callback)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'queued', ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
         params![
             turn.tenant,
             turn.id,
@@ -349,6 +357,7 @@ pub(super) fn accept(db: &Connection, turn: &NewTurn) -> Result<Accepted> {
             position,
             turn.parent.as_ref().map(|parent| &parent.turn),
             turn.parent.as_ref().map_or(0, |parent| parent.hops),
+            turn.callback,
         ],
     )?;
     if let Some(delivery) = &turn.delivery {
@@ -417,6 +426,9 @@ fn finish(db: &Connection, finished: &FinishedTurn) -> Result<()> {
     }
     if finished.status != TurnStatus::Completed {
         waits::close(db, tenant, id)?;
+    }
+    if let Some(target) = &finished.callback {
+        outbox::send(db, finished, target)?;
     }
     if finished.has_waited {
         events::resume_delivery(db, id)?;

@@ -1,5 +1,6 @@
 //! Running one turn from its row to its end.
 
+mod ended;
 mod replay;
 
 use std::borrow::Cow;
@@ -11,6 +12,8 @@ use tracing::{error, info, warn};
 
 pub use replay::{Difference, Replayed};
 
+use ended::{Ended, Ran, summary};
+
 use super::feed::{Feed, FeedEvent, Feeds};
 use super::journal::Beginning;
 use super::plan::{Plan, internal};
@@ -20,13 +23,10 @@ use crate::clock::now_ms;
 use crate::codec;
 use crate::runtime::bindings::types;
 use crate::runtime::{
-    self, Agents, Deadline, Engine, Failure, FailureCode, Finished, Input, Output, ResolvedAgent,
-    Run, Services,
+    self, Agents, Deadline, Engine, Failure, FailureCode, Input, Output, ResolvedAgent, Run,
+    Services,
 };
-use crate::store::{
-    Durability, FIRST_POSITION, FinishedTurn, JournalPart, Parent, Store, TurnRow, TurnStatus,
-    TurnSummary,
-};
+use crate::store::{Durability, FIRST_POSITION, FinishedTurn, JournalPart, Parent, Store, TurnRow};
 
 /// A turn that is to be run.
 #[derive(Clone)]
@@ -41,6 +41,8 @@ pub struct Job {
     pub token: Option<String>,
     /// The turn that asked for it.
     pub parent: Option<Parent>,
+    /// Where the answer is to be delivered, for its channel.
+    pub callback: Option<String>,
     /// Milliseconds since 1970.
     pub created_at: i64,
     pub start: Start,
@@ -382,6 +384,9 @@ impl Runner {
             job.feed.push(last);
         }
         self.feeds.close(turn);
+        if job.callback.is_some() {
+            self.services.doorbell.ring();
+        }
         if job.start == Start::Woken {
             // The delivery of an event may wait for it.
             self.services.bus.wake();
@@ -435,6 +440,7 @@ impl Job {
                 turn,
                 hops: row.hops,
             }),
+            callback: row.callback.clone(),
             created_at: row.created_at,
             start: Start::Recovered,
             feed,
@@ -457,141 +463,8 @@ impl From<Ended> for Execution {
     }
 }
 
-/// A turn's end before it is stored.
-struct Ended {
-    outcome: Result<Output, Failure>,
-    receipt: Receipt,
-    closed: Option<crate::turn::Closed>,
-    ran: Option<Ran>,
-}
-
-/// What is known of a turn when it has begun.
-#[derive(Clone, Copy)]
-struct Ran {
-    version: i64,
-    started_at: i64,
-    attempts: i64,
-}
-
-impl Ended {
-    fn without_run(failure: Failure) -> Self {
-        let receipt = Receipt {
-            cost_micro_usd: Some(0),
-            ..Receipt::default()
-        };
-        Self {
-            outcome: Err(failure),
-            receipt,
-            closed: None,
-            ran: None,
-        }
-    }
-
-    /// A turn that was stopped between two runs.
-    fn stopped(failure: Failure, receipt: Receipt) -> Self {
-        Self {
-            receipt,
-            ..Self::without_run(failure)
-        }
-    }
-
-    fn of(finished: Finished) -> Self {
-        let Finished { outcome, closed } = finished;
-        Self {
-            outcome,
-            receipt: closed.receipt.clone(),
-            closed: Some(closed),
-            ran: None,
-        }
-    }
-
-    fn status(&self) -> TurnStatus {
-        match &self.outcome {
-            Ok(_) => TurnStatus::Completed,
-            Err(failure) if failure.code == FailureCode::Cancelled => TurnStatus::Cancelled,
-            Err(_) => TurnStatus::Failed,
-        }
-    }
-
-    fn into_row(mut self, job: &Job) -> Result<(FinishedTurn, Option<Ran>)> {
-        let Identity { tenant, turn, .. } = &job.identity;
-        let status = self.status();
-        let for_parent = match &job.parent {
-            Some(_) => Some(codec::encode(&for_parent(&self.outcome))?),
-            None => None,
-        };
-        let (output, text, error) = match &self.outcome {
-            Ok(output) => (Some(codec::encode(output)?), reply_text(output), None),
-            Err(failure) => (None, None, Some(serde_json::to_string(failure)?)),
-        };
-        let (journal, log) = self
-            .closed
-            .take()
-            .map(|closed| (closed.journal, closed.log))
-            .unwrap_or_default();
-        let row = FinishedTurn {
-            tenant: tenant.clone(),
-            id: turn.clone(),
-            status,
-            output,
-            text,
-            error,
-            receipt: serde_json::to_string(&self.receipt)?,
-            journal,
-            log,
-            for_parent,
-            has_waited: job.start == Start::Woken && matches!(job.input, Input::Event(_)),
-            finished_at: now_ms(),
-        };
-        Ok((row, self.ran))
-    }
-}
-
-/// What is told of an ended turn, without reading it back.
-fn summary(job: &Job, row: &FinishedTurn, ran: Option<Ran>) -> TurnSummary {
-    TurnSummary {
-        id: row.id.clone(),
-        kind: job.input.kind(),
-        agent: job.agent.clone(),
-        version: ran.map(|ran| ran.version),
-        conversation: job.identity.conversation.clone(),
-        user_id: job.identity.user.clone(),
-        channel: job.identity.channel.clone(),
-        token: job.token.clone(),
-        parent: job.parent.as_ref().map(|parent| parent.turn.clone()),
-        status: row.status,
-        attempts: ran.map_or(0, |ran| ran.attempts),
-        text: row.text.clone(),
-        error: row.error.clone(),
-        receipt: Some(row.receipt.clone()),
-        created_at: job.created_at,
-        started_at: ran.map(|ran| ran.started_at),
-        finished_at: Some(row.finished_at),
-    }
-}
-
 fn cancelled() -> Failure {
     Failure::new(FailureCode::Cancelled, "The turn was cancelled.")
-}
-
-/// What the turn that waits for this one gets.
-fn for_parent(outcome: &Result<Output, Failure>) -> Result<types::Reply, types::Error> {
-    match outcome {
-        Ok(Output::Reply(reply)) => Ok(reply.clone()),
-        Ok(Output::Received | Output::Response(_)) => Err(Failure::new(
-            FailureCode::AgentUnavailable,
-            "it answered with something that is no reply",
-        )
-        .for_agents()),
-        Err(failure) => Err(failure.for_agents()),
-    }
-}
-
-fn reply_text(output: &Output) -> Option<String> {
-    match output {
-        Output::Reply(reply) => Some(reply.text.clone()),
-        Output::Received | Output::Response(_) => None,
-    }
 }
 
 fn past_message(row: crate::store::StoredMessage) -> types::PastMessage {

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 
 pub use call::{Call, Commit, Place, Refusable, Stop};
 pub use record::Recorder;
-pub use wait::{Long, Parked, ParkedCall};
+pub use wait::{Long, PATIENCE, Parked, ParkedCall};
 
 use super::clock::GuestClock;
 use super::feed::{Feed, FeedEvent};

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::extract::{Path, Unread};
 use super::named::of_turn;
 use super::turns::{TurnView, own_conversation};
-use super::{Api, Caller, Code, Problem, sse};
+use super::{Api, Caller, Code, Problem, callback, sse};
 use crate::clock::now_ms;
 use crate::inbox::{Admitted, Inbound};
 use crate::runtime::Input;
@@ -45,6 +45,9 @@ pub(super) struct NewMessage {
     /// For whom a program speaks; the token's own name without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) user: Option<String>,
+    /// An `https://` address that the answer is sent to when it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) callback: Option<String>,
 }
 
 /// How the answer is wanted.
@@ -103,6 +106,10 @@ async fn say(
     caller.require(Scope::Chat)?;
     let message: NewMessage = body.json().await?;
     check(&message)?;
+    if let Some(url) = &message.callback {
+        callback::check(url, &api.host.config.limits.http)
+            .map_err(|why| Problem::new(Code::InvalidRequest, format!("callback: {why}")))?;
+    }
     if !api.host.agents.exists(&caller.tenant, &agent).await? {
         return Err(no_such_agent(&agent));
     }
@@ -223,6 +230,7 @@ fn inbound(
         idempotency,
         delivery: None,
         parent: None,
+        callback: message.callback,
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{Api, Credentials, router};
+use super::{Api, Credentials, callback, router};
 use crate::app::Host;
 
 /// Connections at the same time; more wait to be accepted.
@@ -64,6 +64,7 @@ impl Server {
     /// None so far: what goes wrong on a connection is the end of that one.
     pub async fn serve(self) -> Result<()> {
         let stopping = self.api.host.stopping();
+        callback::start(&self.api.host);
         let header_timeout = Duration::from_millis(self.api.host.config.server.read_timeout_ms);
         let connections = Connections::new(router(self.api), header_timeout);
         let open = connections.accept_until(self.listener, &stopping).await;

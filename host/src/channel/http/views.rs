@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::config::ProviderKind;
 use crate::runtime::Failure;
-use crate::store::{JournalStatus, TurnKind, TurnStatus};
+use crate::store::{JournalStatus, OutgoingStatus, TurnKind, TurnStatus};
 use crate::turn::{Question, Receipt};
 
 pub(crate) use super::page::Items;
@@ -71,6 +71,24 @@ pub(crate) struct NewAnswer {
     /// Which question of the turn, to be sure that it is this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) call: Option<i64>,
+}
+
+/// An answer that goes to a callback.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct OutgoingView {
+    /// Whose answer it is.
+    pub(crate) turn: String,
+    pub(crate) conversation: Option<String>,
+    pub(crate) callback: String,
+    pub(crate) status: OutgoingStatus,
+    /// Attempts that failed.
+    pub(crate) attempts: i64,
+    /// Why the last attempt failed.
+    pub(crate) error: Option<String>,
+    /// When it is tried again.
+    pub(crate) next_at: Option<i64>,
+    pub(crate) created_at: i64,
+    pub(crate) settled_at: Option<i64>,
 }
 
 /// A recorded host call.

@@ -65,6 +65,7 @@ async fn serve(State(api): State<Api>, asked: Asked) -> Result<Response, Problem
         idempotency: None,
         delivery: None,
         parent: None,
+        callback: None,
     };
     let seat = api.host.inbox.seat().ok_or_else(Problem::busy)?;
     let Admitted::Turn(feed) = api.host.inbox.admit(inbound, seat).await? else {

@@ -16,7 +16,7 @@ use crate::turn::feed::FeedEvent;
 use crate::turn::journal::Asked;
 
 /// So long a turn keeps its instance while it waits.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A call that goes on while its turn has no instance. Given what cuts it off,
 /// it answers what there is to store in the end.
@@ -146,8 +146,8 @@ impl Window {
     }
 
     /// Lets a call through, an effect that is charged for, which may go on when
-    /// the turn has no instance: that is so when `effect` has taken a moment and
-    /// `may_park` says so then.
+    /// the turn has no instance: that is so when `effect` has taken `patience`
+    /// and `may_park` says so then.
     ///
     /// # Errors
     ///
@@ -156,6 +156,7 @@ impl Window {
         &mut self,
         call: Call<'_, A>,
         effect: impl Future<Output = Result<R, E>>,
+        patience: Duration,
         may_park: impl FnOnce() -> bool,
     ) -> Result<Long<R, E>, Stop>
     where
@@ -171,7 +172,7 @@ impl Window {
         }
         self.commit_before(&asked, Commit::Intent).await?;
         let (started, started_ns) = (Instant::now(), self.now_ns());
-        let answer = match tokio::time::timeout(PATIENCE, &mut effect).await {
+        let answer = match tokio::time::timeout(patience, &mut effect).await {
             Ok(answer) => answer,
             Err(_) if may_park() => {
                 return Ok(Long::Unanswered(ParkedCall {
