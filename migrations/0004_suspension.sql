@@ -27,4 +27,6 @@ ALTER TABLE turns ADD COLUMN hops BIGINT NOT NULL DEFAULT 0;
 -- How often it gave up its instance to wait, and the fuel of those runs.
 ALTER TABLE turns ADD COLUMN suspensions BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE turns ADD COLUMN rerun_fuel BIGINT NOT NULL DEFAULT 0;
+-- The turn that took up the message of this one.
+ALTER TABLE turns ADD COLUMN steered TEXT;
 CREATE INDEX turns_waiting ON turns (tenant_id, conversation) WHERE status = 'waiting';

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -92,7 +92,7 @@ impl Host {
             config.turns.slice_fuel,
         ));
         let (scheduler, inbox) = message_path(&config, &services, &runner, &feeds, &guests);
-        let waits = Arc::new(Waits::new(Arc::clone(&store), Arc::clone(&scheduler)));
+        let waits = Arc::new(Waits::new(Arc::clone(&services), Arc::clone(&scheduler)));
         let host = Arc::new(Self {
             config,
             store,
@@ -256,6 +256,7 @@ fn services(config: &Config, store: &Arc<Store>) -> Result<Services> {
         databases: Databases::new(store.data_dir().join("databases"), OPEN_DATABASES),
         outbound: Outbound::new(config.secrets.clone(), io)?,
         inbox: OnceLock::new(),
+        timers: Notify::new(),
         doorbell: Doorbell::default(),
         max_hops: config.turns.max_hops,
         waiting: Waiting::new(config.turns.waiting_instances),

@@ -31,6 +31,8 @@ pub struct Inbound {
     pub parent: Option<Parent>,
     /// Where the answer is to be delivered, for its channel.
     pub callback: Option<String>,
+    /// It is not taken in while another turn of its conversation has not ended.
+    pub only_if_idle: bool,
 }
 
 /// What became of it.
@@ -41,6 +43,8 @@ pub enum Admitted {
     Repeated(String),
     /// The idempotency key was used before with another body.
     KeyReused,
+    /// It was not taken in: this turn of its conversation has not ended.
+    Busy(String),
 }
 
 /// Takes in messages, events and requests.
@@ -91,6 +95,11 @@ impl Inbox {
         self.store_and_run(inbound, seat, Durability::Written).await
     }
 
+    /// The message of a turn was taken up by the turn before it.
+    pub fn taken_up(&self, turn: &str) {
+        self.scheduler.taken_up(turn);
+    }
+
     /// Makes a turn of what came in, to be stored by the caller together with
     /// something else. The second answer lets it run and is called when it is
     /// stored.
@@ -125,6 +134,7 @@ impl Inbox {
             Accepted::New { .. } => Admitted::Turn(feed),
             Accepted::Repeated { turn } => Admitted::Repeated(turn),
             Accepted::KeyReused => Admitted::KeyReused,
+            Accepted::Busy { turn } => Admitted::Busy(turn),
         })
     }
 
@@ -164,7 +174,7 @@ impl Inbox {
                 let position = *position;
                 scheduler.enqueue(Job { position, ..job }, seat);
             }
-            Accepted::Repeated { .. } | Accepted::KeyReused => {}
+            Accepted::Repeated { .. } | Accepted::KeyReused | Accepted::Busy { .. } => {}
         }
     }
 }
@@ -196,6 +206,7 @@ fn new_turn(id: &str, inbound: &Inbound) -> Result<NewTurn> {
         delivery: inbound.delivery.clone(),
         parent: inbound.parent.clone(),
         callback: inbound.callback.clone(),
+        only_if_idle: inbound.only_if_idle,
         created_at: now_ms(),
     })
 }

@@ -29,7 +29,7 @@ pub use components::ComponentFiles;
 pub use folder::FolderWatch;
 pub use grants::{Grant, Grants, Missing, Permit, parse_grants};
 pub use inspect::{CONTRACT, Embedded, Inspection, Misfit, inspect};
-pub use manifest::{ChatTrigger, Manifest, Triggers, Wants};
+pub use manifest::{ChatTrigger, Manifest, Triggers, Wants, WhenBusy};
 pub use settings::{AgentSettings, SettingsError};
 pub use view::{AgentDetail, AgentSummary, UnusableFile, effective_config};
 

@@ -42,7 +42,7 @@ pub use turns::{
     TurnKind, TurnRow, TurnStatus, TurnSummary,
 };
 pub use usage::{UsageGroup, UsageRow};
-pub use waits::{NewWait, WaitKind, WaitRow, Woken};
+pub use waits::{NewWait, Taker, WaitKind, WaitRow, Woken};
 pub use writer::Durability;
 
 use lock::FolderLock;

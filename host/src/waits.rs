@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use thiserror::Error;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::clock::now_ms;
 use crate::codec;
+use crate::runtime::Services;
 use crate::runtime::bindings::{reply, types};
-use crate::store::{Store, WaitKind, WaitRow};
+use crate::store::{Durability, WaitKind, WaitRow};
 use crate::turn::{Question, Scheduler, Verdict};
 
 /// How long to wait at most before looking again; the clock may be set.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// When so many turns are under way, no more are woken by the clock.
+const MOST_UNDER_WAY: usize = 1_000;
+const A_MOMENT: Duration = Duration::from_millis(20);
 
 /// Waits that are ended before looking again.
 const BATCH: u32 = 256;
@@ -50,18 +54,16 @@ pub enum Unanswerable {
 
 /// Ends waits.
 pub struct Waits {
-    store: Arc<Store>,
+    services: Arc<Services>,
     scheduler: Arc<Scheduler>,
-    changed: Notify,
 }
 
 impl Waits {
     /// Ends the waits of turns that run by `scheduler`.
-    pub fn new(store: Arc<Store>, scheduler: Arc<Scheduler>) -> Self {
+    pub fn new(services: Arc<Services>, scheduler: Arc<Scheduler>) -> Self {
         Self {
-            store,
+            services,
             scheduler,
-            changed: Notify::new(),
         }
     }
 
@@ -77,7 +79,8 @@ impl Waits {
         turn: &str,
         answer: Answer,
     ) -> Result<(), Unanswerable> {
-        let wait = self.store.latest_question(tenant, turn).await?;
+        let store = &self.services.store;
+        let wait = store.latest_question(tenant, turn).await?;
         let wait = wait
             .filter(|wait| answer.call.is_none_or(|call| call == wait.seq))
             .ok_or(Unanswerable::NotAsked)?;
@@ -94,7 +97,8 @@ impl Waits {
         question
             .check(&answer.verdict)
             .map_err(Unanswerable::Unfit)?;
-        if !self.settle(&wait, &outcome(answer)).await? {
+        let outcome = codec::encode(&outcome(answer))?;
+        if !self.settle(&wait, outcome, Durability::Synced).await? {
             return Err(Unanswerable::Answered);
         }
         Ok(())
@@ -112,7 +116,7 @@ impl Waits {
             };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.changed.notified() => {}
+                () = self.services.timers.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -121,19 +125,23 @@ impl Waits {
     /// Ends what is due; answers how long to wait for more.
     async fn end_due(&self) -> Result<Duration> {
         loop {
-            let due = self.store.due_waits(now_ms(), BATCH).await?;
+            let due = self.services.store.due_waits(now_ms(), BATCH).await?;
             for wait in &due {
+                while self.scheduler.load() > MOST_UNDER_WAY {
+                    tokio::time::sleep(A_MOMENT).await;
+                }
                 let outcome = match wait.kind {
                     WaitKind::Question => codec::encode(&expired())?,
                     WaitKind::Time | WaitKind::Turn => codec::encode(&Ok::<_, types::Error>(()))?,
                 };
-                self.settle_encoded(wait, outcome).await?;
+                // After a power cut the time has still come.
+                self.settle(wait, outcome, Durability::Written).await?;
             }
             if due.len() < BATCH as usize {
                 break;
             }
         }
-        let next = self.store.next_wait_at().await?;
+        let next = self.services.store.next_wait_at().await?;
         let until = next.map(|at| at.saturating_sub(now_ms()).max(0).unsigned_abs());
         Ok(until.map_or(LONGEST_WAIT, |ms| {
             Duration::from_millis(ms).min(LONGEST_WAIT)
@@ -143,21 +151,18 @@ impl Waits {
     async fn settle(
         &self,
         wait: &WaitRow,
-        outcome: &Result<reply::Outcome, types::Error>,
+        outcome: Vec<u8>,
+        durability: Durability,
     ) -> Result<bool> {
-        self.settle_encoded(wait, codec::encode(outcome)?).await
-    }
-
-    async fn settle_encoded(&self, wait: &WaitRow, outcome: Vec<u8>) -> Result<bool> {
         let WaitRow {
             tenant_id,
             turn,
             seq,
             ..
         } = wait;
-        let settled = self
-            .store
-            .settle_wait(tenant_id, turn, *seq, outcome)
+        let store = &self.services.store;
+        let settled = store
+            .settle_wait(tenant_id, turn, *seq, outcome, durability)
             .await?;
         self.scheduler.wake(tenant_id, turn).await?;
         Ok(settled)

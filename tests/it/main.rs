@@ -8,6 +8,7 @@
 
 mod agents;
 mod bad_input;
+mod busy;
 mod capabilities;
 mod chaos;
 mod cli;

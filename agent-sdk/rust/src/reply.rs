@@ -6,7 +6,7 @@ pub use crate::bindings::imports::anchorhold::agent::reply::{
 };
 use crate::llm::{self, Generation};
 use crate::window::reply as host;
-use crate::{Result, llm::Response};
+use crate::{Message, Result, llm::Response};
 
 /// Appends a piece of text to the answer as it is shown.
 pub fn send_text(text: impl AsRef<str>) -> Result<()> {
@@ -32,6 +32,12 @@ pub fn progress(id: &str, title: &str, status: TaskStatus) -> Result<()> {
 /// Shows what the agent is doing, with every field.
 pub fn progress_task(task: &Task) -> Result<()> {
     host::progress(task)
+}
+
+/// Messages of the same conversation that came while this turn runs, if the manifest has
+/// `when_busy = "steer"`. They get no turn of their own.
+pub fn interjections() -> Result<Vec<Message>> {
+    host::interjections()
 }
 
 /// Asks the person who spoke for a text and waits for it; `None` if it is refused, or does not

@@ -50,6 +50,7 @@ struct Inner {
     sent: Vec<String>,
     tasks: Vec<Task>,
     questions: Vec<Question>,
+    interjections: Vec<Message>,
     said_to_agents: Vec<(String, String)>,
     logs: Vec<(Level, String)>,
     #[cfg(feature = "testing")]
@@ -122,6 +123,11 @@ impl Host {
     /// Makes people answer questions by a function; without it they expire.
     pub fn person(self, answer: impl Fn(&Question) -> Outcome + 'static) -> Self {
         self.set(|inner| inner.person = Some(Rc::new(answer)))
+    }
+
+    /// Lets a message come while the agent is at work.
+    pub fn interjection(self, message: Message) -> Self {
+        self.set(|inner| inner.interjections.push(message))
     }
 
     /// Makes other agents answer by a function of their name and what is said.

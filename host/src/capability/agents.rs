@@ -69,6 +69,7 @@ impl<'a> Agents<'a> {
                     hops: identity.hops + 1,
                 }),
                 callback: None,
+                only_if_idle: false,
             },
         }
     }

@@ -8,11 +8,11 @@ use wasmtime::component::HasData;
 use super::error;
 use super::llm::Generations;
 use crate::clock::now_ms;
-use crate::events::{Bus, Unpublishable, new_event};
+use crate::events::{Unpublishable, new_event};
 use crate::registry::Grant;
-use crate::runtime::HostState;
 use crate::runtime::bindings::{events, types};
-use crate::store::{NewEvent, NewWait, Store, WaitKind};
+use crate::runtime::{HostState, Services};
+use crate::store::{NewEvent, NewWait, WaitKind};
 use crate::turn::{Call, Commit, Recorder, Window};
 
 /// How far ahead a turn may wait, in milliseconds.
@@ -21,8 +21,7 @@ const MAX_SLEEP_MS: i64 = 366 * 86_400_000;
 pub(super) struct Events<'a> {
     window: &'a mut Window,
     generations: &'a Generations,
-    store: &'a Arc<Store>,
-    bus: &'a Arc<Bus>,
+    services: &'a Arc<Services>,
 }
 
 pub(super) struct HasEvents;
@@ -37,8 +36,7 @@ impl<'a> Events<'a> {
         Self {
             window,
             generations,
-            store: &services.store,
-            bus: &services.bus,
+            services,
         }
     }
 
@@ -74,7 +72,7 @@ impl events::Host for Events<'_> {
                     .await?);
             }
         };
-        let (store, id) = (Arc::clone(self.store), event.id.clone());
+        let (store, id) = (Arc::clone(&self.services.store), event.id.clone());
         let turn = self.window.identity().turn.clone();
         let published = self
             .window
@@ -87,12 +85,12 @@ impl events::Host for Events<'_> {
                 },
             )
             .await?;
-        self.bus.wake();
+        self.services.bus.wake();
         Ok(published)
     }
     async fn sleep_until(&mut self, at_ms: u64) -> wasmtime::Result<Result<(), types::Error>> {
         let identity = self.window.identity().clone();
-        let store = Arc::clone(self.store);
+        let services = Arc::clone(self.services);
         let call = Call {
             kind: "events.sleep-until",
             grant: None,
@@ -112,7 +110,8 @@ impl events::Host for Events<'_> {
                 question: None,
                 due_at: Some(due_at),
             };
-            store.begin_wait(wait, None, part, |_| ()).await?;
+            services.store.begin_wait(wait, None, part, |_| ()).await?;
+            services.timers.notify_one();
             Ok(Ok(()))
         };
         let may_suspend = self.generations.is_empty();

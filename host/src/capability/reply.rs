@@ -1,16 +1,18 @@
 //! `reply`: what the person sees while the turn runs, and what people are asked.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use wasmtime::component::{HasData, Resource, ResourceTable};
 
 use super::error;
 use super::llm::{GenerationHandle, Generations};
 use crate::clock::now_ms;
+use crate::codec;
+use crate::registry::WhenBusy;
 use crate::runtime::bindings::{llm, reply, types};
-use crate::runtime::{HostState, Services};
-use crate::store::{NewWait, WaitKind};
-use crate::turn::{Call, Commit, Expects, FeedEvent, Question, Window};
+use crate::runtime::{HostState, Input, Services};
+use crate::store::{NewWait, Taker, TurnRow, WaitKind};
+use crate::turn::{Call, Commit, Expects, FeedEvent, Question, Recorder, Window};
 
 /// The longest title or id of a task, in bytes.
 const MAX_TASK_BYTES: usize = 1_000;
@@ -130,6 +132,44 @@ impl reply::Host for Reply<'_> {
         });
         Ok(Ok(()))
     }
+    async fn interjections(
+        &mut self,
+    ) -> wasmtime::Result<Result<Vec<types::Message>, types::Error>> {
+        let identity = self.window.identity();
+        let agent = Arc::clone(self.window.agent());
+        let taker = identity.conversation.clone().map(|conversation| Taker {
+            tenant: identity.tenant.clone(),
+            turn: identity.turn.clone(),
+            agent: agent.name.clone(),
+            conversation,
+        });
+        let taker = taker.filter(|_| agent.manifest.triggers.chat.when_busy == WhenBusy::Steer);
+        let call = Call {
+            kind: "reply.interjections",
+            grant: None,
+            args: &(),
+        };
+        let Some(taker) = taker else {
+            let nothing = self
+                .window
+                .perform(call, Commit::Later, async { Ok(Vec::new()) });
+            return Ok(nothing.await?);
+        };
+        let services = Arc::clone(self.services);
+        let effect = |recorder: Recorder<Vec<types::Message>, types::Error>| async move {
+            let recorded = move |rows: &[TurnRow]| recorder.part(&Ok(messages(rows)?));
+            let taken = services.store.take_interjections(taker, recorded).await?;
+            let inbox = services.inbox.get().and_then(Weak::upgrade);
+            for turn in &taken {
+                if let Some(inbox) = &inbox {
+                    inbox.taken_up(&turn.id);
+                }
+            }
+            Ok(Ok(messages(&taken)?))
+        };
+        Ok(self.window.perform_stored(call, effect).await?)
+    }
+
     async fn ask(
         &mut self,
         question: reply::Question,
@@ -143,7 +183,7 @@ impl reply::Host for Reply<'_> {
             question: question.clone(),
         });
         let identity = self.window.identity().clone();
-        let store = Arc::clone(&self.services.store);
+        let services = Arc::clone(self.services);
         let call = Call {
             kind: "reply.ask",
             grant: None,
@@ -162,12 +202,26 @@ impl reply::Host for Reply<'_> {
                 question: Some(serde_json::to_string(&question)?),
                 due_at: Some(question.expires_at),
             };
-            store.begin_wait(wait, None, part, |_| ()).await?;
+            services.store.begin_wait(wait, None, part, |_| ()).await?;
+            services.timers.notify_one();
             Ok(Ok(()))
         };
         let may_suspend = self.generations.is_empty();
         Ok(self.window.wait(call, may_suspend, event, begin).await?)
     }
+}
+
+/// The messages of turns.
+fn messages(rows: &[TurnRow]) -> anyhow::Result<Vec<types::Message>> {
+    let inputs = rows.iter().map(|row| codec::decode(&row.input));
+    inputs
+        .map(|input| match input? {
+            Input::Chat(message) => Ok(message),
+            Input::Event(_) | Input::Web(_) => {
+                anyhow::bail!("a turn of a conversation has no message")
+            }
+        })
+        .collect()
 }
 
 /// The question to store; `user` is whom it goes to if it names nobody.

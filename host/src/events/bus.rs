@@ -218,6 +218,7 @@ impl Dispatcher {
             }),
             parent: None,
             callback: None,
+            only_if_idle: false,
         };
         let Admitted::Turn(feed) = self.inbox.admit(inbound, seat).await? else {
             anyhow::bail!("an event was taken for a repeated request");

@@ -63,6 +63,23 @@ pub struct Triggers {
 pub struct ChatTrigger {
     /// Earlier messages sent along with each message; at most 1,000.
     pub history: u32,
+    /// What becomes of a message while an earlier one of its conversation is
+    /// being answered.
+    pub when_busy: WhenBusy,
+}
+
+/// What becomes of a message that comes while an earlier one of its conversation
+/// is being answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenBusy {
+    /// It is answered afterwards.
+    #[default]
+    Queue,
+    /// The turn that runs may take it up; else it is answered afterwards.
+    Steer,
+    /// It is not taken in.
+    Refuse,
 }
 
 /// The most bytes of a manifest.
@@ -207,12 +224,13 @@ mod tests {
             since = 1979-05-27T07:32:00Z
             ratio = 0.1
             [triggers]
-            chat = { history = 40 }
+            chat = { history = 40, when_busy = "steer" }
             topics = ["note.**"]
             "#,
         )
         .unwrap();
         assert_eq!(manifest.triggers.chat.history, 40);
+        assert_eq!(manifest.triggers.chat.when_busy, WhenBusy::Steer);
         assert_eq!(manifest.limits.fuel, Some(1000));
         assert_eq!(manifest.models(), ["default"]);
         let json = serde_json::to_string(&manifest).unwrap();
@@ -225,6 +243,7 @@ mod tests {
             ("nmae = 'x'", "nmae"),
             ("name = 'Big'", "not an agent name"),
             ("[triggers]\nchat = { history = 5000 }", "at most 1000"),
+            ("[triggers]\nchat = { when_busy = 'shout' }", "shout"),
             ("[wants]\ntopics = ['Note Added']", "Note Added"),
             ("[limits]\nfuel = -1", "fuel"),
             ("[wants]\nmodels = ['fast']", "add llm"),

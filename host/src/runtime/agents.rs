@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::components::{Components, LoadedComponent};
 use super::failure::{Failure, FailureCode};
 use crate::config::{self, Limits};
-use crate::registry::{Grants, Manifest};
+use crate::registry::{ChatTrigger, Grants, Manifest};
 use crate::store::{AgentVersion, Store};
 
 /// An agent ready to run.
@@ -159,6 +159,22 @@ impl Agents {
         version: i64,
     ) -> Result<Loaded, Failure> {
         self.load(tenant, agent, Some(version)).await
+    }
+
+    /// What makes an agent answer people; none if there is no such agent. Loads
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails.
+    pub async fn chat_trigger(&self, tenant: &str, agent: &str) -> Result<Option<ChatTrigger>> {
+        let key = (tenant.to_owned(), agent.to_owned());
+        let cached = self.cache().agents.peek(&key).cloned();
+        if let Some(agent) = cached {
+            return Ok(Some(agent.manifest.triggers.chat.clone()));
+        }
+        let version = self.store.agent_version(tenant, agent, None).await?;
+        Ok(version.map(|version| version.spec.manifest.triggers.chat))
     }
 
     /// Whether there is an agent that answers. Loads nothing.

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 use wasmtime::component::{Instance, ResourceTable};
 use wasmtime::{AsContextMut, Store, StoreContextMut};
 use wasmtime_wasi::WasiCtx;
@@ -34,6 +35,8 @@ pub struct Services {
     /// Takes in what agents say to each other. Filled in when it is built,
     /// which is after this: it makes turns, and turns use this.
     pub inbox: OnceLock<Weak<Inbox>>,
+    /// A turn waits for a time, or for somebody until a time.
+    pub timers: Notify,
     /// Rung when an answer is to be delivered.
     pub doorbell: Doorbell,
     /// Deepest that agents ask agents.

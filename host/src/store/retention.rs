@@ -127,6 +127,7 @@ mod tests {
             delivery,
             parent: None,
             callback: None,
+            only_if_idle: false,
             created_at: 1,
         };
         let accepted = store.accept_turn(turn, Durability::Written, |_| ()).await;

@@ -75,6 +75,8 @@ pub struct NewTurn {
     pub parent: Option<Parent>,
     /// Where the answer is to be delivered, for its channel.
     pub callback: Option<String>,
+    /// It is not taken in while another turn of its conversation has not ended.
+    pub only_if_idle: bool,
     /// Milliseconds since 1970.
     pub created_at: i64,
 }
@@ -128,6 +130,8 @@ pub enum Accepted {
     Repeated { turn: String },
     /// The key was used before with another body.
     KeyReused,
+    /// Another turn of the conversation has not ended.
+    Busy { turn: String },
 }
 
 /// The end of a turn.
@@ -169,6 +173,8 @@ pub struct TurnSummary {
     pub token: Option<String>,
     /// The turn that asked for it.
     pub parent: Option<String>,
+    /// The turn that took up its message.
+    pub steered: Option<String>,
     pub status: TurnStatus,
     /// How often it was started.
     pub attempts: i64,
@@ -183,14 +189,14 @@ pub struct TurnSummary {
 stored_as_text!(TurnKind: Chat = "chat", Event = "event", Web = "web");
 stored_as_text!(TurnStatus: Queued = "queued", Running = "running", Waiting = "waiting",
     Completed = "completed", Failed = "failed", Cancelled = "cancelled");
-columns!(TurnSummary: id, kind, agent, version, conversation, user_id, channel, token, parent, status, attempts, text,
+columns!(TurnSummary: id, kind, agent, version, conversation, user_id, channel, token, parent, steered, status, attempts, text,
     error, receipt, created_at, started_at, finished_at);
 columns!(TurnRow: tenant_id, id, kind, agent, version, digest, limits, conversation, user_id, channel, token,
     parent, hops, callback, status, attempts, suspensions, rerun_fuel, seed, position, input, output, text, error, receipt,
     created_at, started_at, finished_at);
 
 const SUMMARY: &str =
-    "id, kind, agent, version, conversation, user_id, channel, token, parent, status, attempts, text, error,
+    "id, kind, agent, version, conversation, user_id, channel, token, parent, steered, status, attempts, text, error,
      receipt, created_at, started_at, finished_at";
 
 /// A turn as stored.
@@ -332,6 +338,10 @@ pub(super) fn accept(db: &Connection, turn: &NewTurn) -> Result<Accepted> {
     if let Some(earlier) = claim_key(db, turn)? {
         return Ok(earlier);
     }
+    if let Some(busy) = busy_with(db, turn)? {
+        release_key(db, turn)?;
+        return Ok(Accepted::Busy { turn: busy });
+    }
     let position = match &turn.message {
         Some(message) => Some(conversations::add_question(db, turn, message)?),
         None => None,
@@ -380,6 +390,20 @@ pub(super) fn is_waiting(db: &Connection, tenant: &str, conversation: &str) -> R
     Ok(waiting)
 }
 
+/// The turn that keeps this one from being taken in.
+fn busy_with(db: &Connection, turn: &NewTurn) -> Result<Option<String>> {
+    let (true, Some(message)) = (turn.only_if_idle, &turn.message) else {
+        return Ok(None);
+    };
+    let found: Option<(String,)> = sql::one(
+        db,
+        "SELECT id FROM turns WHERE tenant_id = ?1 AND conversation = ?2
+           AND status IN ('queued', 'running', 'waiting') ORDER BY id LIMIT 1",
+        params![turn.tenant, message.conversation],
+    )?;
+    Ok(found.map(|(id,)| id))
+}
+
 /// Takes the idempotency key, or says who has it.
 fn claim_key(db: &Connection, turn: &NewTurn) -> Result<Option<Accepted>> {
     let Some(idempotency) = &turn.idempotency else {
@@ -409,6 +433,16 @@ fn claim_key(db: &Connection, turn: &NewTurn) -> Result<Option<Accepted>> {
     } else {
         Accepted::KeyReused
     }))
+}
+
+/// Gives back the key of a turn that is not taken in.
+fn release_key(db: &Connection, turn: &NewTurn) -> Result<()> {
+    sql::execute(
+        db,
+        "DELETE FROM idempotency_keys WHERE tenant_id = ?1 AND turn = ?2",
+        params![turn.tenant, turn.id],
+    )?;
+    Ok(())
 }
 
 fn finish(db: &Connection, finished: &FinishedTurn) -> Result<()> {

@@ -164,16 +164,17 @@ impl Store {
             .await
     }
 
-    /// Stores how a wait ended, synced; answers whether it was still open.
+    /// Stores how a wait ended; answers whether it was still open.
     pub async fn settle_wait(
         &self,
         tenant: &str,
         turn: &str,
         seq: i64,
         outcome: Vec<u8>,
+        durability: Durability,
     ) -> Result<bool> {
         let (tenant, turn) = (tenant.to_owned(), turn.to_owned());
-        self.write(Durability::Synced, move |db: &Connection| {
+        self.write(durability, move |db: &Connection| {
             let settled = sql::execute(
                 db,
                 "UPDATE waits SET outcome = ?4, settled_at = ?5
@@ -319,6 +320,48 @@ fn is_behind(db: &Connection, turn: &TurnRow) -> Result<bool> {
         Some(conversation) => turns::is_waiting(db, &turn.tenant_id, conversation),
         None => Ok(false),
     }
+}
+
+impl Store {
+    /// Ends the queued turns of a conversation, because a turn that runs takes up
+    /// their messages, together with what the journal of that has to store, which
+    /// `recorded` makes of them. Answers what it ended.
+    pub async fn take_interjections<F>(&self, taker: Taker, recorded: F) -> Result<Vec<TurnRow>>
+    where
+        F: Fn(&[TurnRow]) -> Result<JournalPart> + Send + 'static,
+    {
+        let operation = move |db: &Connection| {
+            let queued: Vec<TurnRow> = sql::all(
+                db,
+                "SELECT * FROM turns WHERE tenant_id = ?1 AND conversation = ?2 AND agent = ?3 AND status = 'queued'
+                   AND kind = 'chat' AND version IS NULL ORDER BY position LIMIT ?4",
+                params![taker.tenant, taker.conversation, taker.agent, MAX_INTERJECTIONS],
+            )?;
+            for turn in &queued {
+                sql::execute(
+                    db,
+                    "UPDATE turns SET status = 'completed', steered = ?3, finished_at = ?4, receipt = '{}'
+                     WHERE tenant_id = ?1 AND id = ?2",
+                    params![taker.tenant, turn.id, taker.turn, now_ms()],
+                )?;
+            }
+            journal::append(db, &taker.tenant, &taker.turn, &recorded(&queued)?)?;
+            Ok(queued)
+        };
+        self.write(Durability::Written, operation).await
+    }
+}
+
+/// Messages that a turn takes up at a time.
+const MAX_INTERJECTIONS: i64 = 20;
+
+/// A turn that takes up messages.
+#[derive(Debug, Clone)]
+pub struct Taker {
+    pub tenant: String,
+    pub turn: String,
+    pub agent: String,
+    pub conversation: String,
 }
 
 /// Stores how a turn ended for the one that waits for it.

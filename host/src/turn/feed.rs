@@ -190,6 +190,11 @@ impl Feed {
         self.end.get()
     }
 
+    /// Whether nothing comes any more.
+    pub fn has_ended(&self) -> bool {
+        self.events().last().is_some_and(FeedEvent::is_last)
+    }
+
     /// Waits for the last event.
     pub async fn ended(self: &Arc<Self>) {
         self.reached(FeedEvent::is_last).await;

@@ -157,6 +157,14 @@ impl Scheduler {
         Ok(())
     }
 
+    /// Tells those who wait for a turn that its message was taken up.
+    pub fn taken_up(&self, turn: &str) {
+        if let Some(feed) = self.feeds.get(turn) {
+            feed.push(FeedEvent::Completed);
+            self.feeds.close(turn);
+        }
+    }
+
     /// Runs a turn that was woken, and after it what came behind it meanwhile.
     fn take_up(self: &Arc<Self>, woken: &Woken, to_cancel: bool) {
         let Some(first) = self.job_of(&woken.turn, Start::Woken) else {
@@ -222,6 +230,11 @@ impl Scheduler {
 
     async fn run(self: &Arc<Self>, waiting: Waiting) -> Rested {
         let Waiting { job, seat, since } = waiting;
+        if job.feed.has_ended() {
+            // Its message was taken up by the turn before it.
+            self.feeds.close(&job.identity.turn);
+            return Rested::Ended;
+        }
         let places = self.places_of(&job).await;
         let of_agent = match &places {
             Some(places) => Arc::clone(&places.free).acquire_owned().await.ok(),

@@ -87,8 +87,13 @@ pub(crate) mod http {
 
 pub(crate) mod reply {
     use super::{Result, with};
+    use crate::Message;
     use crate::llm::{self, Generation, Response};
     use crate::reply::{Outcome, Question, Task};
+
+    pub(crate) fn interjections() -> Result<Vec<Message>> {
+        Ok(with(|host| std::mem::take(&mut host.interjections)))
+    }
 
     /// Nobody answers in time unless the test says who does.
     pub(crate) fn ask(question: &Question) -> Result<Outcome> {

@@ -21,6 +21,7 @@ use super::turns::{TurnView, own_conversation};
 use super::{Api, Caller, Code, Problem, callback, sse};
 use crate::clock::now_ms;
 use crate::inbox::{Admitted, Inbound};
+use crate::registry::WhenBusy;
 use crate::runtime::Input;
 use crate::runtime::bindings::types;
 use crate::store::{Idempotency, Scope, TurnStatus};
@@ -110,9 +111,8 @@ async fn say(
         callback::check(url, &api.host.config.limits.http)
             .map_err(|why| Problem::new(Code::InvalidRequest, format!("callback: {why}")))?;
     }
-    if !api.host.agents.exists(&caller.tenant, &agent).await? {
-        return Err(no_such_agent(&agent));
-    }
+    let trigger = api.host.agents.chat_trigger(&caller.tenant, &agent).await?;
+    let trigger = trigger.ok_or_else(|| no_such_agent(&agent))?;
     // A token that only chats does not join the conversations of others.
     if let Some(conversation) = &message.conversation
         && !caller.may(Scope::Read)
@@ -120,7 +120,10 @@ async fn say(
         own_conversation(api, caller, conversation).await?;
     }
     let idempotency = idempotency(caller, &agent, headers, &message)?;
-    let inbound = inbound(caller, agent, message, idempotency);
+    let inbound = Inbound {
+        only_if_idle: trigger.when_busy == WhenBusy::Refuse,
+        ..inbound(caller, agent, message, idempotency)
+    };
     let seat = api.host.inbox.seat().ok_or_else(Problem::busy)?;
     let inbox = &api.host.inbox;
     let admitted = if wants_events(headers) || wants_async(headers) {
@@ -135,6 +138,11 @@ async fn say(
             Code::IdempotencyMismatch,
             "this idempotency key was used before with another message",
         )),
+        Admitted::Busy(turn) => Err(Problem::new(
+            Code::Conflict,
+            "this agent answers one message of a conversation at a time; wait for the answer, or cancel it",
+        )
+        .about(&turn)),
     }
 }
 
@@ -231,6 +239,7 @@ fn inbound(
         delivery: None,
         parent: None,
         callback: message.callback,
+        only_if_idle: false,
     }
 }
 

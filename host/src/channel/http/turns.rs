@@ -97,6 +97,7 @@ impl TurnView {
             user: row.user_id,
             channel: row.channel,
             parent: row.parent,
+            steered: row.steered,
             question: None,
             attempts: row.attempts,
             text: row.text,

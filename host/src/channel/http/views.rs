@@ -27,6 +27,9 @@ pub(crate) struct TurnView {
     /// The turn of another agent that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) parent: Option<String>,
+    /// The turn that took up its message, so that it has no answer of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) steered: Option<String>,
     /// What it asks a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) question: Option<QuestionView>,

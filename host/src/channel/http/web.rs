@@ -66,6 +66,7 @@ async fn serve(State(api): State<Api>, asked: Asked) -> Result<Response, Problem
         delivery: None,
         parent: None,
         callback: None,
+        only_if_idle: false,
     };
     let seat = api.host.inbox.seat().ok_or_else(Problem::busy)?;
     let Admitted::Turn(feed) = api.host.inbox.admit(inbound, seat).await? else {

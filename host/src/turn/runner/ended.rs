@@ -113,6 +113,7 @@ pub(super) fn summary(job: &Job, row: &FinishedTurn, ran: Option<Ran>) -> TurnSu
         user_id: job.identity.user.clone(),
         channel: job.identity.channel.clone(),
         token: job.token.clone(),
+        steered: None,
         parent: job.parent.as_ref().map(|parent| parent.turn.clone()),
         status: row.status,
         attempts: ran.map_or(0, |ran| ran.attempts),

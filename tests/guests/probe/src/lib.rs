@@ -43,6 +43,7 @@
 //! | `agent ask NAME TEXT` | what that agent answers |
 //! | `agent tell NAME TEXT` | the id of its turn |
 //! | `wait MS` | `waited`: until a time so far ahead |
+//! | `interjections` | the texts of messages that came meanwhile, joined by `\|` |
 //! | `log LEVEL TEXT`, `stdout TEXT`, `stderr TEXT` | `logged` |
 //! | `error KIND MESSAGE` | none: `respond` fails with this error |
 //!
@@ -104,6 +105,7 @@ fn run(line: &str, message: &Message) -> Result<String> {
         "generate" | "stream" | "forward" | "cancel" | "wait-any" | "tool" | "json" | "embed"
         | "models" => Ok(model::run(name, alias, rest)),
         "ask" => people::ask(rest),
+        "interjections" => people::interjections(),
         "agent" => people::agent(rest),
         "wait" => people::wait(rest),
         "send" | "progress" | "log" | "stdout" | "stderr" => outside::say(name, rest),

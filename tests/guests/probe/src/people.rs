@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anchorhold_agent::reply::{Expected, Outcome, Question};
+use anchorhold_agent::reply::{self, Expected, Outcome, Question};
 use anchorhold_agent::{Error, Result, agents, events};
 
 use crate::show;
@@ -26,6 +26,12 @@ pub(crate) fn ask(text: &str) -> Result<String> {
         Outcome::Refused(answer) => format!("refused {}: {}", answer.by.id, answer.text),
         Outcome::Expired => "expired".into(),
     })
+}
+
+pub(crate) fn interjections() -> Result<String> {
+    let messages = reply::interjections()?;
+    let texts: Vec<_> = messages.into_iter().map(|message| message.text).collect();
+    Ok(texts.join("|"))
 }
 
 pub(crate) fn agent(text: &str) -> Result<String> {
