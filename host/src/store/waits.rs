@@ -333,9 +333,10 @@ impl Store {
         let operation = move |db: &Connection| {
             let queued: Vec<TurnRow> = sql::all(
                 db,
+                // That of the taker may be queued still: its beginning is stored late.
                 "SELECT * FROM turns WHERE tenant_id = ?1 AND conversation = ?2 AND agent = ?3 AND status = 'queued'
-                   AND kind = 'chat' AND version IS NULL ORDER BY position LIMIT ?4",
-                params![taker.tenant, taker.conversation, taker.agent, MAX_INTERJECTIONS],
+                   AND version IS NULL AND id <> ?4 ORDER BY position LIMIT ?5",
+                params![taker.tenant, taker.conversation, taker.agent, taker.turn, MAX_INTERJECTIONS],
             )?;
             for turn in &queued {
                 sql::execute(
