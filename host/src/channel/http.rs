@@ -13,6 +13,7 @@ mod named;
 mod openapi;
 mod page;
 mod problem;
+mod schedules;
 mod server;
 mod sse;
 mod status;
@@ -101,6 +102,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(messages::router())
         .merge(turns::router())
         .merge(events::router())
+        .merge(schedules::router())
         .merge(usage::router())
         .merge(tokens::router())
 }

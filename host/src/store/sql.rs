@@ -16,6 +16,7 @@ const MIGRATIONS: &[M] = &[
     M::up(include_str!("../../../migrations/0001_init.sql")),
     M::up(include_str!("../../../migrations/0002_recovery.sql")),
     M::up(include_str!("../../../migrations/0003_retention.sql")),
+    M::up(include_str!("../../../migrations/0005_bus.sql")),
 ];
 
 /// Statements that stay prepared.

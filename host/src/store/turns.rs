@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::sql::{self, columns, stored_as_text, values};
-use super::{Durability, JournalPart, LogLine, Store, conversations, events, journal};
+use super::{Durability, JournalPart, LogLine, Store, conversations, deliveries, journal};
 
 /// What a turn answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -320,7 +320,7 @@ fn accept(db: &Connection, turn: &NewTurn) -> Result<Accepted> {
         ],
     )?;
     if let Some(delivery) = &turn.delivery {
-        events::begin_delivery(db, delivery, &turn.id)?;
+        deliveries::begin_delivery(db, delivery, &turn.id)?;
     }
     Ok(Accepted::New { position })
 }
