@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::capability::database::Databases;
 use crate::config::Config;
-use crate::events::{Bus, Dispatcher};
+use crate::events::{Bus, Dispatcher, Schedules, of_host};
 use crate::inbox::Inbox;
 use crate::llm::Gateway;
 use crate::net::Outbound;
@@ -76,12 +76,13 @@ impl Host {
             config.registry.clone(),
             config.limits.clone(),
         ));
+        let services = Arc::new(services(&config, &store)?);
         let hooks = Arc::new(RuntimeHooks {
             agents: Arc::clone(&agents),
             components,
+            bus: Arc::clone(&services.bus),
         });
         let registry = Registry::new(Arc::clone(&store), config.registry.clone(), hooks)?;
-        let services = Arc::new(services(&config, &store)?);
         let feeds = Arc::new(Feeds::default());
         let guests = GuestThreads::start(config.turns.threads)?;
         let runner = Arc::new(Runner::new(
@@ -125,6 +126,7 @@ impl Host {
     /// not finished is taken up at the next start. Until `close`, channels can
     /// still read the answers that they owe.
     pub async fn drain(&self) {
+        self.tell("system.stopping").await;
         self.stop.cancel();
         if let Some(folder) = self.folder.lock().await.take() {
             folder.stop().await;
@@ -167,11 +169,27 @@ impl Host {
         ));
         tokio::spawn(dispatcher.run(self.stopping()));
         tokio::spawn(Arc::clone(&self.waits).run(self.stopping()));
+        let schedules = Schedules::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.registry),
+            Arc::clone(&self.bus),
+        );
+        tokio::spawn(schedules.run(self.stopping()));
         let folder = FolderWatch::start(Arc::clone(&self.registry), DEFAULT_TENANT).await?;
         *self.folder.lock().await = Some(folder);
         let host = Arc::clone(self);
         tokio::spawn(async move { host.keep_house().await });
+        self.tell("system.started").await;
         Ok(())
+    }
+
+    /// Publishes an event about the host itself.
+    async fn tell(&self, topic: &str) {
+        let data = serde_json::json!({ "version": env!("CARGO_PKG_VERSION") });
+        let event = of_host(DEFAULT_TENANT, topic, &data);
+        if let Err(error) = self.bus.publish(&self.store, event).await {
+            warn!(topic, error = %format!("{error:#}"), "an event of the host was not stored");
+        }
     }
 
     async fn keep_house(&self) {
@@ -251,7 +269,7 @@ fn services(config: &Config, store: &Arc<Store>) -> Result<Services> {
     let io = Handle::current();
     Ok(Services {
         store: Arc::clone(store),
-        bus: Arc::default(),
+        bus: Arc::new(Bus::new(&config.events)),
         gateway: Gateway::new(&config.llm, io.clone())?,
         databases: Databases::new(store.data_dir().join("databases"), OPEN_DATABASES),
         outbound: Outbound::new(config.secrets.clone(), io)?,
@@ -271,11 +289,14 @@ fn install_metrics() -> Option<PrometheusHandle> {
 struct RuntimeHooks {
     agents: Arc<Agents>,
     components: Arc<Components>,
+    bus: Arc<Bus>,
 }
 
 impl Hooks for RuntimeHooks {
     fn changed(&self, tenant: &str, agent: &str) {
         self.agents.forget(tenant, agent);
+        // Whoever subscribes is told.
+        self.bus.wake();
     }
 
     fn prepare(&self, digest: &str) -> BoxFuture<'_, Result<()>> {

@@ -1,12 +1,25 @@
-//! The event bus: topics, and delivery to the agents that subscribe.
+//! The event bus: topics and filters, what may be published, delivery to the
+//! agents that subscribe.
 
 mod bus;
+mod delivery;
+mod filter;
 mod publication;
+mod rate;
+mod schedule;
+mod standard;
+mod timetable;
 
 use anyhow::{Result, bail};
 
-pub use bus::{Bus, Dispatcher};
+pub use bus::Bus;
+pub use delivery::{CHANNEL, Dispatcher};
+pub use filter::{Facts, check_filter};
 pub use publication::{Unpublishable, new_event};
+pub use schedule::{MAX_OF_AGENT, Schedules, new_schedule, too_many};
+pub use standard::{
+    agent_broken, agent_registered, agent_removed, agent_updated, dead_letter, of_host,
+};
 
 /// The longest topic, in bytes.
 const MAX_TOPIC_BYTES: usize = 200;

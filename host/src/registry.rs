@@ -11,6 +11,7 @@ mod grants;
 mod inspect;
 mod manifest;
 mod settings;
+mod subscription;
 #[cfg(test)]
 mod testing;
 mod view;
@@ -31,6 +32,7 @@ pub use grants::{Grant, Grants, Missing, Permit, parse_grants};
 pub use inspect::{CONTRACT, Embedded, Inspection, Misfit, inspect};
 pub use manifest::{ChatTrigger, Manifest, Triggers, Wants, WhenBusy};
 pub use settings::{AgentSettings, SettingsError};
+pub use subscription::Subscription;
 pub use view::{AgentDetail, AgentSummary, UnusableFile, effective_config};
 
 /// What the registry asks of the rest of the host.

@@ -99,7 +99,12 @@ async fn talk(
 async fn nothing_is_lost_and_nothing_happens_twice_when_the_host_is_killed() {
     let plan = Plan::of_environment();
     let script = "[fallback]\ntext = \"heard\"\ndelay_ms = 5\n";
-    let mut host = TestHost::new().plugin("probe").script(script).start().await;
+    let mut host = TestHost::new()
+        .plugin("probe")
+        .script(script)
+        .set("events.per_source_per_minute", 0)
+        .start()
+        .await;
     host.ask("probe", "sql execute CREATE TABLE t (mark TEXT)")
         .await
         .text();

@@ -1,7 +1,28 @@
 //! The event bus: stored, delivered in order, tried again, dead in the end.
 
+mod bounds;
+mod following;
+mod replay;
+mod schedules;
+mod standard;
+mod subscriptions;
+
 use anchorhold_tests::TestHost;
 use serde_json::{Value, json};
+
+/// A manifest of the probe that receives these topics.
+fn probe_that_receives(topics: &str) -> String {
+    format!(
+        "[wants]\nstate = 'x'\nevents = 'x'\ntopics = ['probe.*']\n[triggers]\ntopics = [{topics}]"
+    )
+}
+
+/// The events of a topic.
+async fn published(host: &TestHost, topic: &str) -> Vec<Value> {
+    let path = format!("/api/v1/events?limit=500&topic={topic}");
+    let body = host.get(&path).await.body;
+    body["items"].as_array().unwrap().clone()
+}
 
 async fn publish(host: &TestHost, topic: &str, data: Value, key: Option<&str>) -> String {
     let mut body = json!({ "topic": topic, "data": data });
@@ -15,9 +36,12 @@ async fn publish(host: &TestHost, topic: &str, data: Value, key: Option<&str>) -
 
 /// What the probe received for a key, in order.
 async fn received(host: &TestHost, key: &str) -> Vec<String> {
-    let log = host
-        .ask("probe", &format!("state get agent log:{key}"))
-        .await;
+    received_by(host, "probe", key).await
+}
+
+/// The same of a probe by another name.
+async fn received_by(host: &TestHost, agent: &str, key: &str) -> Vec<String> {
+    let log = host.ask(agent, &format!("state get agent log:{key}")).await;
     if log.text() == "absent" {
         return Vec::new();
     }

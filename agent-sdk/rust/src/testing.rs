@@ -11,7 +11,7 @@ use std::rc::Rc;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::events::{Event, Publication};
+use crate::events::{Event, Publication, ScheduleTime};
 use crate::llm::{self, ContentPart, FinishReason, Usage};
 use crate::log::Level;
 use crate::reply::{Outcome, Question, Task};
@@ -47,6 +47,7 @@ struct Inner {
     requests: Vec<llm::Request>,
     http_requests: Vec<http::Request>,
     published: Vec<Publication>,
+    schedules: BTreeMap<String, (ScheduleTime, Publication)>,
     sent: Vec<String>,
     tasks: Vec<Task>,
     questions: Vec<Question>,
@@ -158,6 +159,11 @@ impl Host {
     /// The events that were published.
     pub fn published(&self) -> Vec<Publication> {
         self.0.borrow().published.clone()
+    }
+
+    /// What is scheduled, by name.
+    pub fn schedules(&self) -> BTreeMap<String, (ScheduleTime, Publication)> {
+        self.0.borrow().schedules.clone()
     }
 
     /// All text that the person was shown before the reply.

@@ -16,6 +16,7 @@ mod openapi;
 mod page;
 mod problem;
 mod questions;
+mod schedules;
 mod server;
 mod sse;
 mod status;
@@ -106,6 +107,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(questions::router())
         .merge(deliveries::router())
         .merge(events::router())
+        .merge(schedules::router())
         .merge(usage::router())
         .merge(tokens::router())
 }

@@ -130,6 +130,28 @@ impl Client {
         Ok(Events::new(self.send(request).await?))
     }
 
+    /// Events as they are published, from after the position `last`.
+    pub(super) async fn follow(&self, query: &[(&str, &str)], last: &str) -> Result<Events> {
+        let mut request = self
+            .request(Method::GET, &["events", "stream"], query)
+            .header(ACCEPT, "text/event-stream");
+        if !last.is_empty() {
+            request = request.header("last-event-id", last);
+        }
+        Ok(Events::new(self.send(request).await?))
+    }
+
+    /// Asks for something that needs no body, with a query.
+    pub(super) async fn call_with<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<T> {
+        let request = self.request(method, path, query).timeout(ANSWER_TIMEOUT);
+        decode(self.send(request).await?).await
+    }
+
     /// What `/health/live` or `/health/ready` says, and the host's `date`.
     pub(super) async fn health(&self, kind: &str) -> Result<Response> {
         let url = self.address(&["health", kind], &[]);

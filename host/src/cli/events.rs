@@ -1,5 +1,9 @@
-//! `anchorhold events`: publishing, what was published, what could not be
-//! delivered.
+//! `anchorhold events`: publishing now and by schedule, what was and is being
+//! published, what could not be delivered and what is to be delivered again.
+
+mod replay;
+mod schedules;
+mod tail;
 
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -14,7 +18,7 @@ use super::output::{self, Table};
 use super::wire::{items, number, text};
 use crate::clock::now_ms;
 
-/// Events: publish, list, dead letters
+/// Events: publish, schedule, follow, deliver again, dead letters
 #[derive(Debug, Args)]
 pub(super) struct Events {
     #[command(subcommand)]
@@ -44,6 +48,12 @@ enum Command {
         #[arg(long)]
         cursor: Option<String>,
     },
+    /// Follow events as they are published
+    Tail(tail::Tail),
+    /// Deliver stored events again to an agent
+    Replay(replay::Replay),
+    /// Publish later, again and again or once
+    Schedules(schedules::Schedules),
     /// List events that could not be delivered, and why
     Dead,
     /// Deliver a dead letter once more
@@ -68,6 +78,9 @@ impl Events {
                 query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
                 list(&client.get(&["events"], &query).await?, json)
             }
+            Command::Tail(tail) => tail.run(&client, json).await,
+            Command::Replay(replay) => replay.run(&client, json).await,
+            Command::Schedules(schedules) => schedules.run(&client, json).await,
             Command::Dead => dead(&client.all(&["events", "dead"]).await?, json),
             Command::Retry { event, agent } => {
                 let path = ["events", "dead", &event, &agent, "retry"];
@@ -86,13 +99,7 @@ async fn publish(
     key: Option<String>,
     json: bool,
 ) -> Result<()> {
-    let data: Value = serde_json::from_str(data)
-        .map_err(|error| {
-            Fault::new(Exit::Usage, "the data is not JSON")
-                .hint("quote it for the shell: '{\"text\": \"hello\"}'")
-                .caused_by(error)
-        })
-        .context("reading the event")?;
+    let data = parse_data(data)?;
     let body = json!({ "topic": topic, "data": data, "ordering_key": key });
     let published: Value = client.call(Method::POST, &["events"], Some(&body)).await?;
     if json {
@@ -102,6 +109,16 @@ async fn publish(
     let subscribers = number(&published, "subscribers").unsigned_abs();
     eprintln!("Published to {}.", things(subscribers, "agent"));
     Ok(())
+}
+
+fn parse_data(data: &str) -> Result<Value> {
+    serde_json::from_str(data)
+        .map_err(|error| {
+            Fault::new(Exit::Usage, "the data is not JSON")
+                .hint("quote it for the shell: '{\"text\": \"hello\"}'")
+                .caused_by(error)
+        })
+        .context("reading the event")
 }
 
 fn list(events: &Value, json: bool) -> Result<()> {

@@ -21,6 +21,20 @@ pub(super) fn utc(at_ms: i64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
+/// A time as people write it, in milliseconds since 1970: `2026-01-31T12:00Z`, a
+/// span before now such as `24h`, or the milliseconds themselves.
+pub(super) fn parse_time(text: &str, now_ms: i64) -> Result<i64, String> {
+    if let Ok(ms) = text.parse() {
+        return Ok(ms);
+    }
+    if let Ok(at) = text.parse::<jiff::Timestamp>() {
+        return Ok(at.as_millisecond());
+    }
+    let span = super::usage::parse_span(text);
+    span.map(|span| now_ms.saturating_sub(span))
+        .map_err(|_| "a time such as 2026-01-31T12:00:00Z, or how long ago, such as 24h".to_owned())
+}
+
 /// The date of a day since 1970, by Howard Hinnant's `civil_from_days`.
 fn civil(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;

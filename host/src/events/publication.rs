@@ -4,6 +4,7 @@ use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use super::check_topic;
+use super::standard::reserved;
 use crate::clock::now_ms;
 use crate::runtime::bindings::events::Publication;
 use crate::store::NewEvent;
@@ -14,7 +15,7 @@ const MAX_DATA_BYTES: usize = 256 << 10;
 /// The longest ordering key and the longest correlation, in bytes.
 const MAX_KEY_BYTES: usize = 200;
 
-const DEFAULT_PRIORITY: u8 = 5;
+pub(super) const DEFAULT_PRIORITY: u8 = 5;
 
 /// Why something cannot be published.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,19 +24,33 @@ pub enum Unpublishable {
     Invalid(String),
     #[error("the data of an event is at most {MAX_DATA_BYTES} bytes")]
     TooLarge,
+    #[error(
+        "{publisher} has published {limit} events within a minute, which [events] per_source_per_minute allows; try again in {retry_after_ms} ms"
+    )]
+    TooMany {
+        publisher: String,
+        limit: u32,
+        retry_after_ms: u64,
+    },
+    #[error(
+        "{max_hops} events led to one another up to this one, which [events] max_hops allows; do two agents answer each other's events?"
+    )]
+    TooFar { max_hops: u32 },
 }
 
-/// The event that `source` publishes.
+/// The event that `source` publishes, which no other led to.
 ///
 /// # Errors
 ///
-/// If the topic, the data, a key or the priority is not as the contract says.
+/// If the topic, the data, a key or the priority is not as the contract says,
+/// or the topic is kept for the host.
 pub fn new_event(
     tenant: &str,
     source: String,
     publication: &Publication,
 ) -> Result<NewEvent, Unpublishable> {
     check_topic(&publication.topic).map_err(|error| Unpublishable::Invalid(error.to_string()))?;
+    check_free(&publication.topic)?;
     check_data(&publication.data_json)?;
     check_key("an ordering key", publication.ordering_key.as_deref())?;
     check_key("a correlation", publication.correlation.as_deref())?;
@@ -49,10 +64,19 @@ pub fn new_event(
         ordering_key: publication.ordering_key.clone(),
         correlation: publication.correlation.clone(),
         priority: checked_priority(publication.priority)?,
+        hops: 0,
         due_at,
         expires_at: publication
             .ttl_ms
             .map(|ttl| due_at.saturating_add(millis(ttl))),
+    })
+}
+
+fn check_free(topic: &str) -> Result<(), Unpublishable> {
+    reserved(topic).map_or(Ok(()), |word| {
+        Err(Unpublishable::Invalid(format!(
+            "only the host publishes topics that begin with {word}; begin {topic:?} with another word"
+        )))
     })
 }
 
@@ -124,6 +148,17 @@ mod tests {
     fn what_the_contract_does_not_allow_is_refused() {
         let topic = refusal(&publication("A b", "1")).to_string();
         assert!(topic.contains("is not a topic"), "{topic}");
+        for topic in [
+            "system.started",
+            "agent.x",
+            "workflow",
+            "improvement.a",
+            "user.message",
+        ] {
+            let refused = refusal(&publication(topic, "1")).to_string();
+            assert!(refused.contains("only the host"), "{refused}");
+        }
+        assert!(new_event("default", "x".to_owned(), &publication("agents.x", "1")).is_ok());
         let data = refusal(&publication("a.b", "{")).to_string();
         assert!(data.contains("not JSON"), "{data}");
         let large = format!("\"{}\"", "x".repeat(MAX_DATA_BYTES));

@@ -5,6 +5,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::grants::{check_host, check_name};
+use super::subscription::Subscription;
 use crate::config::LimitsPatch;
 
 /// What a component says of itself and wants.
@@ -54,7 +55,7 @@ pub struct Wants {
 pub struct Triggers {
     pub chat: ChatTrigger,
     /// Topics whose events it receives.
-    pub topics: Vec<String>,
+    pub topics: Vec<Subscription>,
 }
 
 /// `[triggers.chat]`.
@@ -118,8 +119,11 @@ impl Manifest {
             );
         }
         check_config(&self.config)?;
-        for pattern in self.wants.topics.iter().chain(&self.triggers.topics) {
+        for pattern in &self.wants.topics {
             crate::events::check_pattern(pattern)?;
+        }
+        for subscription in &self.triggers.topics {
+            subscription.check()?;
         }
         self.wants.check()
     }
@@ -225,7 +229,7 @@ mod tests {
             ratio = 0.1
             [triggers]
             chat = { history = 40, when_busy = "steer" }
-            topics = ["note.**"]
+            topics = ["note.**", { topic = "order.*", filter = "data.total > 10" }]
             "#,
         )
         .unwrap();
@@ -245,6 +249,17 @@ mod tests {
             ("[triggers]\nchat = { history = 5000 }", "at most 1000"),
             ("[triggers]\nchat = { when_busy = 'shout' }", "shout"),
             ("[wants]\ntopics = ['Note Added']", "Note Added"),
+            ("[triggers]\ntopics = ['a b']", "topic pattern"),
+            ("[triggers]\ntopics = [7]", "a topic, or a table"),
+            ("[triggers]\ntopics = [{ filter = 'x' }]", "topic"),
+            (
+                "[triggers]\ntopics = [{ topic = 'a', filtr = 'x' }]",
+                "filtr",
+            ),
+            (
+                "[triggers]\ntopics = [{ topic = 'a', filter = 'amount > 1' }]",
+                "asks for \"amount\"",
+            ),
             ("[limits]\nfuel = -1", "fuel"),
             ("[wants]\nmodels = ['fast']", "add llm"),
             ("[wants]\nhttp = 'x'", "no hosts"),

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::settings::stored_overrides;
-use super::{Grants, Missing, Registry};
+use super::{Grants, Missing, Registry, Subscription};
 use crate::store::{AgentRow, VersionRow, VersionSpec};
 
 /// The most versions that are shown.
@@ -48,8 +48,9 @@ pub struct AgentDetail {
     pub grants: Vec<String>,
     /// Wanted and not granted.
     pub not_granted: Vec<Missing>,
-    /// Topics whose events it receives.
-    pub topics: Vec<String>,
+    /// Topics whose events it receives: texts, or `topic` and `filter`.
+    #[schema(value_type = Vec<Value>)]
+    pub topics: Vec<Subscription>,
     /// The operator's limits for it.
     pub limits: Value,
     /// The manifest's, and over it the operator's.

@@ -5,10 +5,11 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::sql::{self, columns, values};
-use super::{Durability, Store, plugin_files};
+use super::{Durability, Store, events, plugin_files};
 use crate::clock::now_ms;
 use crate::config::LimitsPatch;
-use crate::registry::Manifest;
+use crate::events::{agent_registered, agent_removed, agent_updated};
+use crate::registry::{Manifest, Subscription};
 
 /// The label of the version that answers.
 const PRODUCTION: &str = "production";
@@ -142,6 +143,7 @@ impl Store {
             if label == PRODUCTION {
                 adopt(db, &tenant, &agent, &spec)?;
                 subscribe(db, &tenant, &agent, &spec)?;
+                events::publish(db, &agent_updated(&tenant, &agent, version))?;
             }
             Ok(true)
         })
@@ -245,21 +247,21 @@ impl Store {
     pub async fn remove_agent(&self, tenant: &str, name: &str) -> Result<bool> {
         let (tenant, name) = (tenant.to_owned(), name.to_owned());
         self.write(Durability::Synced, move |db: &Connection| {
-            sql::execute(
-                db,
+            for statement in [
                 "DELETE FROM subscriptions WHERE tenant_id = ?1 AND agent = ?2",
-                params![&tenant, &name],
-            )?;
-            sql::execute(
-                db,
+                "DELETE FROM schedules WHERE tenant_id = ?1 AND agent = ?2",
                 "DELETE FROM agent_labels WHERE tenant_id = ?1 AND agent = ?2",
-                params![&tenant, &name],
-            )?;
+            ] {
+                sql::execute(db, statement, params![&tenant, &name])?;
+            }
             let removed = sql::execute(
                 db,
                 "DELETE FROM agents WHERE tenant_id = ?1 AND name = ?2",
                 params![&tenant, &name],
             )?;
+            if removed == 1 {
+                events::publish(db, &agent_removed(&tenant, &name))?;
+            }
             Ok(removed == 1)
         })
         .await
@@ -267,15 +269,36 @@ impl Store {
 }
 
 fn add_version(db: &Connection, new: &NewVersion) -> Result<i64> {
+    let (tenant, agent) = (&new.tenant, &new.agent);
+    let answered = answers(db, tenant, agent)?;
     put_agent(db, new)?;
     let spec = serde_json::to_string(&new.spec)?;
-    let version = match equal_version(db, new, &spec)? {
+    let equal = equal_version(db, new, &spec)?;
+    let version = match equal {
         Some(version) => version,
         None => insert_version(db, new, &spec)?,
     };
-    put_label(db, &new.tenant, &new.agent, PRODUCTION, version)?;
-    subscribe(db, &new.tenant, &new.agent, &new.spec)?;
+    put_label(db, tenant, agent, PRODUCTION, version)?;
+    subscribe(db, tenant, agent, &new.spec)?;
+    if !answered && answers(db, tenant, agent)? {
+        let registered = agent_registered(tenant, agent, version, &new.digest);
+        events::publish(db, &registered)?;
+    } else if equal.is_none() {
+        events::publish(db, &agent_updated(tenant, agent, version))?;
+    }
     Ok(version)
+}
+
+/// Whether an agent has a version that answers.
+fn answers(db: &Connection, tenant: &str, agent: &str) -> Result<bool> {
+    let row: Option<(i64,)> = sql::one(
+        db,
+        "SELECT l.version FROM agents a
+         JOIN agent_labels l ON l.tenant_id = a.tenant_id AND l.agent = a.name AND l.label = 'production'
+         WHERE a.tenant_id = ?1 AND a.name = ?2 AND a.status = 'enabled'",
+        params![tenant, agent],
+    )?;
+    Ok(row.is_some())
 }
 
 /// The current version, if it is the same as the one to be added.
@@ -381,11 +404,17 @@ fn subscribe(db: &Connection, tenant: &str, agent: &str, spec: &VersionSpec) -> 
     if !spec.exports.iter().any(|export| export == "subscriber") {
         return Ok(());
     }
-    for pattern in &spec.manifest.triggers.topics {
+    for Subscription { topic, filter } in &spec.manifest.triggers.topics {
         sql::execute(
             db,
-            "INSERT INTO subscriptions (tenant_id, agent, pattern, wildcard) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-            params![tenant, agent, pattern, pattern.contains('*')],
+            "INSERT INTO subscriptions (tenant_id, agent, pattern, wildcard, filter) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+            params![
+                tenant,
+                agent,
+                topic,
+                topic.contains('*'),
+                filter.as_deref().unwrap_or_default()
+            ],
         )?;
     }
     Ok(())

@@ -1,17 +1,17 @@
-//! Events and their deliveries.
+//! Events.
 //!
 //! An event is stored together with one pending delivery for each agent whose
 //! subscriptions match at that moment. Deliveries of one agent and ordering key
 //! are taken strictly in order.
 
 use anyhow::Result;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::sql::{self, columns, values};
-use super::{DeliveryKey, Durability, JournalPart, Store, journal};
+use super::{Durability, JournalPart, Store, journal};
 use crate::clock::now_ms;
-use crate::events::topic_matches;
+use crate::events::{Facts, topic_matches};
 
 /// An event to publish.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub struct NewEvent {
     pub ordering_key: Option<String>,
     pub correlation: Option<String>,
     pub priority: u8,
+    /// How many events led to it.
+    pub hops: u32,
     pub due_at: i64,
     pub expires_at: Option<i64>,
 }
@@ -40,44 +42,13 @@ pub struct StoredEvent {
     pub ordering_key: Option<String>,
     pub correlation: Option<String>,
     pub priority: i64,
+    pub hops: i64,
     pub at: i64,
 }
 
-/// A delivery that is due, or one that failed for good.
-#[derive(Debug, Clone)]
-pub struct Delivery {
-    pub tenant_id: String,
-    pub agent: String,
-    pub status: String,
-    pub attempts: i64,
-    pub error: Option<String>,
-    pub expires_at: Option<i64>,
-    /// The turn of the attempt under way, or of the last one.
-    pub turn: Option<String>,
-    pub event: StoredEvent,
-}
+pub(super) const EVENT_COLUMNS: &str = "e.position, e.id, e.topic, e.source, e.data, e.ordering_key, e.correlation, e.priority, e.hops, e.at";
 
-impl<'a> TryFrom<&Row<'a>> for Delivery {
-    type Error = rusqlite::Error;
-
-    fn try_from(row: &Row<'a>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            tenant_id: row.get("tenant_id")?,
-            agent: row.get("agent")?,
-            status: row.get("status")?,
-            attempts: row.get("attempts")?,
-            error: row.get("error")?,
-            expires_at: row.get("expires_at")?,
-            turn: row.get("turn")?,
-            event: row.try_into()?,
-        })
-    }
-}
-
-const EVENT_COLUMNS: &str =
-    "e.position, e.id, e.topic, e.source, e.data, e.ordering_key, e.correlation, e.priority, e.at";
-
-columns!(StoredEvent: position, id, topic, source, data, ordering_key, correlation, priority, at);
+columns!(StoredEvent: position, id, topic, source, data, ordering_key, correlation, priority, hops, at);
 
 impl Store {
     /// Stores an event and its deliveries; answers to how many agents it goes.
@@ -102,69 +73,46 @@ impl Store {
         .await
     }
 
-    /// Deliveries that are due, best first: at most one for each agent and
-    /// ordering key, and only the earliest pending of a key.
-    pub async fn due_deliveries(&self, limit: u32) -> Result<Vec<Delivery>> {
-        let rows = self.all(format!(
-            "SELECT d.tenant_id, d.agent, d.status, d.attempts, d.error, d.turn, e.expires_at, {EVENT_COLUMNS}
-             FROM deliveries d JOIN events e ON e.position = d.event_position
-             WHERE d.status = 'pending' AND d.next_at <= ?1
-               AND (d.ordering_key IS NULL OR NOT EXISTS (
-                   SELECT 1 FROM deliveries earlier
-                   WHERE earlier.status = 'pending' AND earlier.tenant_id = d.tenant_id AND earlier.agent = d.agent
-                     AND earlier.ordering_key = d.ordering_key AND earlier.event_position < d.event_position))
-             ORDER BY d.priority, d.event_position LIMIT ?2"
-        ), values![now_ms(), i64::from(limit)]).await?;
-        Ok(rows)
+    /// The position of the latest event of all.
+    pub async fn last_event_position(&self) -> Result<i64> {
+        let sql = "SELECT max(position) FROM events";
+        let row: Option<(Option<i64>,)> = self.one(sql, values![]).await?;
+        Ok(row.and_then(|(position,)| position).unwrap_or(0))
     }
 
-    /// When the next delivery is due, in milliseconds since 1970.
-    pub async fn next_delivery_at(&self) -> Result<Option<i64>> {
-        let sql = "SELECT min(next_at) FROM deliveries WHERE status = 'pending'";
-        let at: Option<(Option<i64>,)> = self.one(sql, values![]).await?;
-        Ok(at.and_then(|(at,)| at))
-    }
-
-    /// Records how an attempt ended: `done`, `dead`, `expired`, or `pending`
-    /// until `next_at`.
-    pub async fn settle_delivery(
+    /// Events after `after` and up to `last`, oldest first: of all topics, or
+    /// roughly those that `pattern` covers, and maybe a few others.
+    pub async fn events_like(
         &self,
-        delivery: &Delivery,
-        status: &'static str,
-        next_at: i64,
-        error: Option<String>,
-        turn: Option<String>,
-    ) -> Result<()> {
-        let (position, agent) = (delivery.event.position, delivery.agent.clone());
-        self.write(Durability::Written, move |db: &Connection| {
-            sql::execute(db, "UPDATE deliveries SET status = ?3, attempts = attempts + 1, next_at = ?4, error = ?5, turn = ?6
-                 WHERE event_position = ?1 AND agent = ?2", params![position, &agent, status, next_at, &error, &turn])?;
-            Ok(())
-        })
+        tenant: &str,
+        pattern: Option<&str>,
+        after: i64,
+        last: i64,
+        limit: u32,
+    ) -> Result<Vec<StoredEvent>> {
+        self.all(
+            format!(
+                "SELECT {EVENT_COLUMNS} FROM events e
+             WHERE e.tenant_id = ?1 AND e.position > ?2 AND e.position <= ?3 AND (?4 IS NULL OR e.topic GLOB ?4)
+             ORDER BY e.position LIMIT ?5"
+            ),
+            values![tenant, after, last, pattern, i64::from(limit)],
+        )
         .await
     }
 
-    /// Looks at a delivery again when its turn, which waits, has ended, and at
-    /// `next_at` in any case.
-    pub async fn defer_delivery(
-        &self,
-        delivery: &Delivery,
-        turn: &str,
-        next_at: i64,
-    ) -> Result<()> {
-        let (position, agent) = (delivery.event.position, delivery.agent.clone());
-        let (tenant, turn) = (delivery.tenant_id.clone(), turn.to_owned());
-        self.write(Durability::Written, move |db: &Connection| {
-            sql::execute(
-                db,
-                "UPDATE deliveries SET next_at = ?3, turn = ?4 WHERE event_position = ?1 AND agent = ?2
-                 AND EXISTS (SELECT 1 FROM turns WHERE tenant_id = ?5 AND id = ?4
-                             AND status IN ('queued', 'running', 'waiting'))",
-                params![position, agent, next_at, turn, tenant],
-            )?;
-            Ok(())
-        })
-        .await
+    /// How many events led to what this turn does: one more than to the event
+    /// that it handles.
+    pub async fn hops_of_turn(&self, tenant: &str, turn: &str) -> Result<u32> {
+        let handled: Option<(Option<i64>,)> = self
+            .one(
+                "SELECT max(e.hops) FROM deliveries d JOIN events e ON e.position = d.event_position
+             WHERE d.turn = ?2 AND d.tenant_id = ?1 AND d.status IN ('pending', 'dead')",
+                values![tenant, turn],
+            )
+            .await?;
+        let hops = handled.and_then(|(hops,)| hops).map_or(0, |hops| hops + 1);
+        Ok(u32::try_from(hops).unwrap_or(u32::MAX))
     }
 
     /// Events after `after`, oldest first.
@@ -187,61 +135,11 @@ impl Store {
             .await?;
         Ok(rows)
     }
-
-    /// Dead letters after `after` (the position of an event and an agent),
-    /// oldest first.
-    pub async fn dead_letters(
-        &self,
-        tenant: &str,
-        after: (i64, &str),
-        limit: u32,
-    ) -> Result<Vec<Delivery>> {
-        let rows = self.all(format!(
-            "SELECT d.tenant_id, d.agent, d.status, d.attempts, d.error, d.turn, e.expires_at, {EVENT_COLUMNS}
-             FROM deliveries d JOIN events e ON e.position = d.event_position
-             WHERE d.tenant_id = ?1 AND d.status = 'dead' AND (d.event_position, d.agent) > (?2, ?3)
-             ORDER BY d.event_position, d.agent LIMIT ?4"
-        ), values![tenant, after.0, after.1, i64::from(limit)]).await?;
-        Ok(rows)
-    }
-
-    /// Makes a dead letter pending again, for one more attempt; answers whether
-    /// there was one.
-    pub async fn retry_dead_letter(&self, tenant: &str, event: &str, agent: &str) -> Result<bool> {
-        let (tenant, event, agent) = (tenant.to_owned(), event.to_owned(), agent.to_owned());
-        self.write(Durability::Synced, move |db: &Connection| {
-            let retried = sql::execute(db, "UPDATE deliveries SET status = 'pending', next_at = ?4
-                 WHERE tenant_id = ?1 AND agent = ?3 AND status = 'dead'
-                   AND event_position = (SELECT position FROM events WHERE tenant_id = ?1 AND id = ?2)", params![&tenant, &event, &agent, now_ms()])?;
-            Ok(retried == 1)
-        })
-        .await
-    }
 }
 
-/// The turn of a delivery that waited has ended.
-pub(super) fn resume_delivery(db: &Connection, turn: &str) -> Result<()> {
-    sql::execute(
-        db,
-        "UPDATE deliveries SET next_at = ?2 WHERE turn = ?1 AND status = 'pending'",
-        params![turn, now_ms()],
-    )?;
-    Ok(())
-}
-
-/// The attempt to deliver is this turn from now on.
-pub(super) fn begin_delivery(db: &Connection, delivery: &DeliveryKey, turn: &str) -> Result<()> {
-    sql::execute(
-        db,
-        "UPDATE deliveries SET turn = ?3 WHERE event_position = ?1 AND agent = ?2",
-        params![delivery.event, delivery.agent, turn],
-    )?;
-    Ok(())
-}
-
-fn publish(db: &Connection, event: &NewEvent) -> Result<usize> {
-    let (position,): (i64,) = sql::only(db, "INSERT INTO events (tenant_id, id, topic, source, data, ordering_key, correlation, priority, at, due_at, expires_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) RETURNING position", params![&event.tenant, &event.id, &event.topic, &event.source, &event.data, &event.ordering_key, &event.correlation, i64::from(event.priority), now_ms(), event.due_at, event.expires_at])?;
+pub(super) fn publish(db: &Connection, event: &NewEvent) -> Result<usize> {
+    let (position,): (i64,) = sql::only(db, "INSERT INTO events (tenant_id, id, topic, source, data, ordering_key, correlation, priority, hops, at, due_at, expires_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) RETURNING position", params![&event.tenant, &event.id, &event.topic, &event.source, &event.data, &event.ordering_key, &event.correlation, i64::from(event.priority), i64::from(event.hops), now_ms(), event.due_at, event.expires_at])?;
     let agents = subscribers(db, event)?;
     for agent in &agents {
         sql::execute(db, "INSERT INTO deliveries (tenant_id, event_position, agent, status, priority, ordering_key, attempts, next_at)
@@ -250,21 +148,23 @@ fn publish(db: &Connection, event: &NewEvent) -> Result<usize> {
     Ok(agents.len())
 }
 
-/// Agents whose subscriptions match, each once.
+/// Agents with a subscription that matches, each once.
 fn subscribers(db: &Connection, event: &NewEvent) -> Result<Vec<String>> {
-    let rows: Vec<(String, String)> = sql::all(
+    let rows: Vec<(String, String, String)> = sql::all(
         db,
-        "SELECT s.agent, s.pattern FROM subscriptions s
+        "SELECT s.agent, s.pattern, s.filter FROM subscriptions s
          JOIN agents a ON a.tenant_id = s.tenant_id AND a.name = s.agent AND a.status = 'enabled'
          WHERE s.tenant_id = ?1 AND ((NOT s.wildcard AND s.pattern = ?2) OR s.wildcard)
          ORDER BY s.agent",
         params![&event.tenant, &event.topic],
     )?;
-    let mut agents: Vec<String> = rows
-        .into_iter()
-        .filter(|(_, pattern)| topic_matches(pattern, &event.topic))
-        .map(|(agent, _)| agent)
-        .collect();
-    agents.dedup();
+    let facts = Facts::from(event);
+    let mut agents: Vec<String> = Vec::new();
+    for (agent, pattern, filter) in rows {
+        let is_new = agents.last() != Some(&agent);
+        if is_new && topic_matches(&pattern, &event.topic) && facts.pass(&agent, &filter) {
+            agents.push(agent);
+        }
+    }
     Ok(agents)
 }

@@ -5,8 +5,9 @@ use anyhow::Result;
 use rusqlite::{Connection, params};
 
 use super::sql::{self, columns, values};
-use super::{Durability, Store};
+use super::{Durability, Store, events};
 use crate::clock::now_ms;
+use crate::events::{agent_broken, agent_removed};
 
 /// What was last seen of a file in the plugins folder.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,9 +40,13 @@ impl Store {
     pub async fn put_plugin_file(&self, tenant: &str, file: PluginFile, agent: bool) -> Result<()> {
         let tenant = tenant.to_owned();
         self.write(Durability::Written, move |db: &Connection| {
+            let is_news = file.error.is_some() && file.error != error_of(db, &tenant, &file.name)?;
             put_file(db, &tenant, &file)?;
             if agent && file.error.is_some() {
                 add_broken_agent(db, &tenant, &file.name)?;
+            }
+            if agent && is_news {
+                events::publish(db, &agent_broken(&tenant, &file.name))?;
             }
             Ok(())
         })
@@ -59,8 +64,11 @@ impl Store {
             ] {
                 sql::execute(db, statement, params![&tenant, &name])?;
             }
-            sql::execute(db, "UPDATE agents SET status = 'disabled', reason = ?3, updated_at = ?4
+            let disabled = sql::execute(db, "UPDATE agents SET status = 'disabled', reason = ?3, updated_at = ?4
                  WHERE tenant_id = ?1 AND name = ?2 AND source = 'folder'", params![&tenant, &name, &reason, now_ms()])?;
+            if disabled == 1 {
+                events::publish(db, &agent_removed(&tenant, &name))?;
+            }
             Ok(())
         })
         .await
@@ -76,6 +84,15 @@ pub(super) fn clear_error(db: &Connection, tenant: &str, name: &str) -> Result<(
         params![tenant, name],
     )?;
     Ok(())
+}
+
+fn error_of(db: &Connection, tenant: &str, name: &str) -> Result<Option<String>> {
+    let row: Option<(Option<String>,)> = sql::one(
+        db,
+        "SELECT error FROM plugin_files WHERE tenant_id = ?1 AND name = ?2",
+        params![tenant, name],
+    )?;
+    Ok(row.and_then(|(error,)| error))
 }
 
 fn put_file(db: &Connection, tenant: &str, file: &PluginFile) -> Result<()> {

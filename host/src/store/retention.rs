@@ -191,11 +191,12 @@ mod tests {
             ordering_key: None,
             correlation: None,
             priority: 5,
+            hops: 0,
             due_at: 0,
             expires_at: None,
         };
         assert_eq!(store.publish(event, Durability::Written).await.unwrap(), 1);
-        let due = store.due_deliveries(1).await.unwrap().remove(0);
+        let due = store.due_deliveries(1, &[]).await.unwrap().remove(0);
         let key = DeliveryKey {
             event: due.event.position,
             agent: due.agent.clone(),
@@ -221,7 +222,7 @@ mod tests {
             db.execute_batch(
                 "INSERT INTO agents (tenant_id, name, description, status, source, overrides, created_at, updated_at)
                  VALUES ('default', 'a', '', 'enabled', 'api', '{}', 0, 0);
-                 INSERT INTO subscriptions VALUES ('default', 'a', 't', FALSE);",
+                 INSERT INTO subscriptions VALUES ('default', 'a', 't', FALSE, '');",
             )?;
             Ok(())
         };

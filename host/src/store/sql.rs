@@ -17,6 +17,7 @@ const MIGRATIONS: &[M] = &[
     M::up(include_str!("../../../migrations/0002_recovery.sql")),
     M::up(include_str!("../../../migrations/0003_retention.sql")),
     M::up(include_str!("../../../migrations/0004_suspension.sql")),
+    M::up(include_str!("../../../migrations/0005_bus.sql")),
     M::up(include_str!("../../../migrations/0007_outbox.sql")),
 ];
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sql::{self, columns, stored_as_text, values};
 use super::{
-    Durability, JournalPart, LogLine, Store, conversations, events, journal, outbox, waits,
+    Durability, JournalPart, LogLine, Store, conversations, deliveries, journal, outbox, waits,
 };
 
 /// What a turn answers.
@@ -371,7 +371,7 @@ pub(super) fn accept(db: &Connection, turn: &NewTurn) -> Result<Accepted> {
         ],
     )?;
     if let Some(delivery) = &turn.delivery {
-        events::begin_delivery(db, delivery, &turn.id)?;
+        deliveries::begin_delivery(db, delivery, &turn.id)?;
     }
     let behind = match conversation {
         Some(conversation) => is_waiting(db, &turn.tenant, conversation)?,
@@ -465,7 +465,7 @@ fn finish(db: &Connection, finished: &FinishedTurn) -> Result<()> {
         outbox::send(db, finished, target)?;
     }
     if finished.has_waited {
-        events::resume_delivery(db, id)?;
+        deliveries::resume(db, id)?;
     }
     Ok(())
 }

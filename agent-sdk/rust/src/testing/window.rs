@@ -27,7 +27,7 @@ pub(crate) mod log {
 
 pub(crate) mod events {
     use super::{Result, with};
-    use crate::events::Publication;
+    use crate::events::{Publication, ScheduleTime};
 
     pub(crate) fn publish(publication: &Publication) -> Result<String> {
         with(|host| {
@@ -39,6 +39,23 @@ pub(crate) mod events {
     /// The host in memory has no clock, so nobody waits in it.
     pub(crate) fn sleep_until(_at_ms: u64) -> Result<()> {
         Ok(())
+    }
+
+    /// The host in memory has no clock, so nothing is ever due.
+    pub(crate) fn schedule(
+        name: &str,
+        when: &ScheduleTime,
+        publication: &Publication,
+    ) -> Result<()> {
+        with(|host| {
+            let scheduled = (when.clone(), publication.clone());
+            host.schedules.insert(name.into(), scheduled);
+            Ok(())
+        })
+    }
+
+    pub(crate) fn unschedule(name: &str) -> Result<bool> {
+        with(|host| Ok(host.schedules.remove(name).is_some()))
     }
 }
 

@@ -1,6 +1,9 @@
 //! Events: publishing from outside, what was published, and what could not be
 //! delivered.
 
+mod replay;
+mod stream;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -51,6 +54,8 @@ struct Published {
 #[derive(Serialize, ToSchema)]
 struct EventView {
     event: String,
+    /// Its place in the order of all events, to read on after.
+    position: i64,
     topic: String,
     /// `agent:NAME`, `api:TOKEN-NAME` or `system`.
     source: String,
@@ -58,6 +63,8 @@ struct EventView {
     ordering_key: Option<String>,
     correlation: Option<String>,
     priority: i64,
+    /// How many events led to it.
+    hops: i64,
     /// When it was published.
     at: i64,
 }
@@ -93,6 +100,8 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(list))
         .routes(routes!(dead))
         .routes(routes!(retry))
+        .merge(replay::router())
+        .merge(stream::router())
 }
 
 /// Publishes an event. When this answers it is stored and will be delivered.
@@ -107,6 +116,7 @@ async fn publish(
     let new: NewEvent = body.json().await?;
     let source = format!("api:{}", caller.name);
     let event = new_event(&caller.tenant, source, &new.into())?;
+    api.host.bus.admit(&event)?;
     let id = event.id.clone();
     let subscribers = api.host.bus.publish(&api.host.store, event).await?;
     let published = Published {
@@ -210,12 +220,14 @@ impl From<StoredEvent> for EventView {
     fn from(row: StoredEvent) -> Self {
         Self {
             event: row.id,
+            position: row.position,
             topic: row.topic,
             source: row.source,
             data: serde_json::from_str(&row.data).unwrap_or_default(),
             ordering_key: row.ordering_key,
             correlation: row.correlation,
             priority: row.priority,
+            hops: row.hops,
             at: row.at,
         }
     }
@@ -247,10 +259,12 @@ impl From<Delivery> for DeadLetter {
 
 impl From<Unpublishable> for Problem {
     fn from(error: Unpublishable) -> Self {
-        let code = match error {
-            Unpublishable::Invalid(_) => Code::InvalidRequest,
-            Unpublishable::TooLarge => Code::TooLarge,
-        };
-        Self::new(code, error.to_string())
+        let said = error.to_string();
+        match error {
+            Unpublishable::Invalid(_) => Self::new(Code::InvalidRequest, said),
+            Unpublishable::TooLarge => Self::new(Code::TooLarge, said),
+            Unpublishable::TooFar { .. } => Self::new(Code::Conflict, said),
+            Unpublishable::TooMany { retry_after_ms, .. } => Self::limited(said, retry_after_ms),
+        }
     }
 }

@@ -35,6 +35,8 @@ pub enum Code {
     /// An agent answered what HTTP does not have.
     InvalidResponse,
     Busy,
+    /// Its sender has sent too much of it lately.
+    RateLimited,
     Internal,
 }
 
@@ -49,7 +51,7 @@ impl Code {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             Self::IdempotencyMismatch | Self::InvalidComponent => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy | Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::InvalidResponse => StatusCode::BAD_GATEWAY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -98,6 +100,14 @@ impl Problem {
     pub fn busy() -> Self {
         let mut problem = Self::new(Code::Busy, "too many turns are waiting; try again shortly");
         problem.retry_after_s = Some(1);
+        problem
+    }
+
+    /// Too much of it lately.
+    pub fn limited(detail: impl Into<String>, retry_after_ms: u64) -> Self {
+        let mut problem = Self::new(Code::RateLimited, detail);
+        let seconds = retry_after_ms.div_ceil(1_000);
+        problem.retry_after_s = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
         problem
     }
 

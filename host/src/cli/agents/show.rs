@@ -43,6 +43,10 @@ fn summary(agent: &Value) -> Vec<String> {
         );
     }
     add("topics", texts(agent, "topics").join(", "));
+    for filtered in array(agent, "topics").iter().filter(|it| it.is_object()) {
+        let (topic, filter) = (text(filtered, "topic"), text(filtered, "filter"));
+        add("topics", format!("{topic} if {filter}"));
+    }
     for field in ["limits", "config"] {
         for (key, value) in object(agent, field) {
             add(field, format!("{key} = {value}"));

@@ -88,6 +88,9 @@ pub(super) async fn load(registry: &Registry, tenant: &str, name: &str, seen: &S
     if let Err(error) = registry.store.put_plugin_file(tenant, file, is_agent).await {
         error!(agent = name, error = %format!("{error:#}"), "a file of the plugins folder could not be recorded");
     }
+    if !matches!(outcome, Outcome::Loaded { .. }) {
+        registry.hooks.changed(tenant, name);
+    }
     outcome
 }
 

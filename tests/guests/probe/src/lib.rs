@@ -20,6 +20,8 @@
 //! | `sql execute SQL [## PARAMS]` | `{"rows_affected", "last_insert_id"}` |
 //! | `sql batch SQL1;;SQL2` | a list of those |
 //! | `publish TOPIC JSON [key=KEY]` | the id of the event |
+//! | `schedule NAME TOPIC JSON (cron=EXPRESSION [zone=ZONE] \| at=MS)` | `scheduled` |
+//! | `unschedule NAME` | `true` or `false` |
 //! | `http METHOD URL [NAME:VALUE;;NAME:VALUE] [\| BODY]` | `{"status", "url", "headers", "body"}` |
 //! | `generate[:ALIAS] TEXT` | `{"text", "finish", "model", "provider", "attempts", "usage"}` |
 //! | `stream[:ALIAS] TEXT` | read one event at a time: `{"text", "events"}` with counts |
@@ -49,7 +51,8 @@
 //!
 //! Events: stored in the state of the agent as `event:ID`, the id appended to the list
 //! `log:ORDERING-KEY` (`log:-` without one). Data `{"fail": N}` fails the first N attempts,
-//! `{"wait": MS}` waits before that.
+//! `{"wait": MS}` waits before that without an instance, `{"sleep": MS}` with one, `{"to": TOPIC}`
+//! publishes the same there with the topics swapped.
 //!
 //! Web: answers 200 with method, path, query, headers, caller and body as JSON.
 
@@ -63,7 +66,7 @@ mod store;
 use anchorhold_agent::serde_json::json;
 use anchorhold_agent::state::{self, Scope};
 use anchorhold_agent::{
-    Chat, Error, ErrorKind, Event, Message, Reply, Result, Subscriber, Web, config, web,
+    Chat, Error, ErrorKind, Event, Message, Reply, Result, Subscriber, Web, config, events, web,
 };
 
 anchorhold_agent::manifest!("probe.toml");
@@ -101,6 +104,8 @@ fn run(line: &str, message: &Message) -> Result<String> {
         "state" => store::state(rest),
         "sql" => store::sql(rest),
         "publish" => outside::publish(rest),
+        "schedule" => outside::schedule(rest),
+        "unschedule" => Ok(events::unschedule(rest)?.to_string()),
         "http" => outside::http(rest),
         "generate" | "stream" | "forward" | "cancel" | "wait-any" | "tool" | "json" | "embed"
         | "models" => Ok(model::run(name, alias, rest)),
@@ -132,6 +137,12 @@ impl Subscriber for Probe {
         }
         if let Some(ms) = data["wait"].as_u64() {
             people::wait_ms(ms)?;
+        }
+        if let Some(ms) = data["sleep"].as_u64() {
+            std::thread::sleep(std::time::Duration::from_millis(ms));
+        }
+        if let Some(topic) = data["to"].as_str() {
+            events::publish(topic, &json!({"to": event.topic}))?;
         }
         state::set(
             Scope::Agent,

@@ -1,6 +1,6 @@
 //! The commands that speak to the outside: `publish`, `http`, and the kinds of saying something.
 
-use anchorhold_agent::events::Publication;
+use anchorhold_agent::events::{Publication, ScheduleTime};
 use anchorhold_agent::http::Request;
 use anchorhold_agent::log::{self, Level};
 use anchorhold_agent::reply::{self, TaskStatus};
@@ -19,6 +19,30 @@ pub(crate) fn publish(text: &str) -> Result<String> {
     match key {
         Some(key) => publication.ordering_key(key).publish(),
         None => publication.publish(),
+    }
+}
+
+/// `NAME TOPIC JSON cron=EXPRESSION zone=ZONE`, or with `at=MS`.
+pub(crate) fn schedule(text: &str) -> Result<String> {
+    let (name, rest) = show::split(text);
+    let (topic, rest) = show::split(rest);
+    let (data, when) = match (rest.rsplit_once(" cron="), rest.rsplit_once(" at=")) {
+        (Some((data, cron)), _) => (data, by_cron(cron)),
+        (_, Some((data, at))) => {
+            let at = at.parse().map_err(|_| Error::invalid_input("at=MS"))?;
+            (data, ScheduleTime::At(at))
+        }
+        _ => return Err(Error::invalid_input("cron=EXPRESSION or at=MS")),
+    };
+    let data: Value = serde_json::from_str(data)?;
+    Publication::new(topic, &data)?.schedule(name, &when)?;
+    Ok("scheduled".into())
+}
+
+fn by_cron(text: &str) -> ScheduleTime {
+    match text.rsplit_once(" zone=") {
+        Some((cron, zone)) => ScheduleTime::cron_in(zone, cron),
+        None => ScheduleTime::cron(text),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command language, against a host in memory.
 
+use anchorhold_agent::events::ScheduleTime;
 use anchorhold_agent::state::{self, Scope};
 use anchorhold_agent::testing::{self, Host};
 use anchorhold_agent::{Chat, ErrorKind, Subscriber, Web};
@@ -73,6 +74,19 @@ fn publishes_and_receives() {
     Probe::receive(event).unwrap();
     let log: Vec<String> = state::get(Scope::Agent, "log:-").unwrap().unwrap();
     assert_eq!(log, ["event-1"]);
+}
+
+#[test]
+fn schedules_and_removes() {
+    let host = Host::new();
+    let line = "schedule tea probe.tea {} cron=0 16 * * * zone=Europe/London";
+    assert_eq!(say(line), "scheduled");
+    let (when, what) = host.schedules()["tea"].clone();
+    assert_eq!(when, ScheduleTime::cron_in("Europe/London", "0 16 * * *"));
+    assert_eq!(what.topic, "probe.tea");
+    assert_eq!(say("schedule tea probe.tea {} at=5"), "scheduled");
+    assert_eq!(host.schedules()["tea"].0, ScheduleTime::At(5));
+    assert_eq!(say("unschedule tea\nunschedule tea"), "true\nfalse");
 }
 
 #[test]

@@ -1,0 +1,217 @@
+//! Schedules: what may be scheduled, and publishing it when it is due. The
+//! event and the schedule's next time are stored together, so that a time that
+//! is due is one event, whatever happens to the host or its clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::timetable::Timetable;
+use super::{Bus, Unpublishable, new_event};
+use crate::clock::now_ms;
+use crate::registry::{Grant, Registry};
+use crate::runtime::bindings::events::{CronTime, Publication, ScheduleTime};
+use crate::store::{NewEvent, NewSchedule, ScheduleRow, Store};
+
+/// Schedules of one agent.
+pub const MAX_OF_AGENT: u32 = 100;
+
+/// Schedules made by API.
+const MAX_OF_API: u32 = 1_000;
+
+/// Schedules that are read at once.
+const BATCH: u32 = 100;
+
+/// How long to wait at most before looking at the clock again: it may be set.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// How long to wait after the store failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// Checks what is to be scheduled for `agent`, or by API where that is none, and
+/// makes the event that it will publish, without its times.
+///
+/// # Errors
+///
+/// If name, time or event is not as the contract says.
+pub fn new_schedule(
+    tenant: &str,
+    agent: Option<&str>,
+    source: String,
+    name: &str,
+    when: &ScheduleTime,
+    publication: &Publication,
+) -> Result<(NewSchedule, NewEvent), Unpublishable> {
+    let invalid = |error: anyhow::Error| Unpublishable::Invalid(format!("{error:#}"));
+    check_name(name)?;
+    if publication.deliver_at_ms.is_some() {
+        let said = "a schedule says itself when: leave deliver-at-ms out";
+        return Err(Unpublishable::Invalid(said.to_owned()));
+    }
+    let event = new_event(tenant, source, publication)?;
+    let (cron, time_zone, next_at) = times(when).map_err(invalid)?;
+    let schedule = NewSchedule {
+        tenant: tenant.to_owned(),
+        agent: agent.unwrap_or_default().to_owned(),
+        name: name.to_owned(),
+        cron,
+        time_zone,
+        publication: serde_json::to_string(publication).map_err(|error| invalid(error.into()))?,
+        source: event.source.clone(),
+        hops: 0,
+        next_at,
+        most: if agent.is_some() {
+            MAX_OF_AGENT
+        } else {
+            MAX_OF_API
+        },
+    };
+    Ok((schedule, event))
+}
+
+/// The refusal of one schedule too many.
+pub fn too_many(most: u32) -> String {
+    format!("there are {most} schedules already, which is the most; remove one first")
+}
+
+/// Cron expression, time zone and first time.
+fn times(when: &ScheduleTime) -> Result<(Option<String>, String, i64)> {
+    let CronTime {
+        expression,
+        time_zone,
+    } = match when {
+        ScheduleTime::At(at) => {
+            let at = i64::try_from(*at).unwrap_or(i64::MAX);
+            return Ok((None, "UTC".to_owned(), at));
+        }
+        ScheduleTime::Cron(cron) => cron,
+    };
+    let zone = time_zone.as_deref().unwrap_or("UTC");
+    let next = Timetable::cron(expression, zone)?.next_after(now_ms())?;
+    Ok((Some(expression.clone()), zone.to_owned(), next))
+}
+
+fn check_name(name: &str) -> Result<(), Unpublishable> {
+    if name.len() <= 64 && super::is_word(name) {
+        return Ok(());
+    }
+    Err(Unpublishable::Invalid(format!(
+        "{name:?} is not the name of a schedule: 1 to 64 of a-z, 0-9, - and _"
+    )))
+}
+
+/// Publishes what is scheduled as long as the host runs.
+pub struct Schedules {
+    store: Arc<Store>,
+    registry: Arc<Registry>,
+    bus: Arc<Bus>,
+}
+
+impl Schedules {
+    /// The schedules of a store.
+    pub fn new(store: Arc<Store>, registry: Arc<Registry>, bus: Arc<Bus>) -> Self {
+        Self {
+            store,
+            registry,
+            bus,
+        }
+    }
+
+    /// Publishes until `stop`.
+    pub async fn run(self, stop: CancellationToken) {
+        loop {
+            let wait = match self.publish_due().await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    error!(error = %format!("{error:#}"), "what is scheduled cannot be published");
+                    AFTER_FAILURE
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.bus.scheduled() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Publishes what is due; answers how long to wait for more.
+    async fn publish_due(&self) -> Result<Duration> {
+        loop {
+            let now = now_ms();
+            let due = self.store.due_schedules(now, BATCH).await?;
+            for schedule in &due {
+                self.publish(schedule, now).await?;
+            }
+            if due.len() < BATCH as usize {
+                break;
+            }
+        }
+        let wait = match self.store.next_schedule_at().await? {
+            Some(at) => Duration::from_millis(at.saturating_sub(now_ms()).max(0).unsigned_abs()),
+            None => LONGEST_WAIT,
+        };
+        Ok(wait.min(LONGEST_WAIT))
+    }
+
+    async fn publish(&self, schedule: &ScheduleRow, now: i64) -> Result<()> {
+        let (event, next) = match read(schedule, now) {
+            Ok(read) => read,
+            // A row of another version: it is shown with what is wrong.
+            Err(error) => {
+                let problem = format!("{error:#}");
+                return self
+                    .store
+                    .pass_schedule(schedule, Some(i64::MAX), problem)
+                    .await;
+            }
+        };
+        if let Some(problem) = self.missing(schedule, &event.topic).await? {
+            let (agent, name) = (&schedule.agent, &schedule.name);
+            warn!(
+                agent,
+                name, problem, "a schedule was due and published nothing"
+            );
+            return self.store.pass_schedule(schedule, next, problem).await;
+        }
+        if self.store.fire_schedule(schedule, event, next).await? {
+            metrics::counter!("anchorhold_schedules_fired_total").increment(1);
+            self.bus.wake();
+        }
+        Ok(())
+    }
+
+    /// Why the agent of a schedule may not publish now.
+    async fn missing(&self, schedule: &ScheduleRow, topic: &str) -> Result<Option<String>> {
+        let (tenant, agent) = (&schedule.tenant_id, &schedule.agent);
+        if agent.is_empty() {
+            return Ok(None);
+        }
+        let Some(version) = self.store.agent_version(tenant, agent, None).await? else {
+            return Ok(Some(format!("agent {agent} does not answer")));
+        };
+        let grants = self.registry.grants(&version)?;
+        let grant = Grant::Events(topic);
+        Ok((!grants.allows(grant)).then(|| grants.refusal(agent, grant)))
+    }
+}
+
+/// The event of a schedule that is due, and the schedule's next time: after now,
+/// so that times that were missed are one event.
+fn read(schedule: &ScheduleRow, now: i64) -> Result<(NewEvent, Option<i64>)> {
+    let publication: Publication =
+        serde_json::from_str(&schedule.publication).context("the event cannot be read")?;
+    let event = new_event(&schedule.tenant_id, schedule.source.clone(), &publication)?;
+    let next = match &schedule.cron {
+        None => None,
+        Some(cron) => {
+            let times = Timetable::cron(cron, &schedule.time_zone)?;
+            Some(times.next_after(now.max(schedule.next_at))?)
+        }
+    };
+    let hops = u32::try_from(schedule.hops).unwrap_or(u32::MAX);
+    Ok((NewEvent { hops, ..event }, next))
+}
