@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::clock::now_ms;
 use crate::codec;
+use crate::killpoint;
 use crate::runtime::Input;
 use crate::store::{Accepted, DeliveryKey, Durability, Idempotency, NewMessage, NewTurn, Store};
 use crate::turn::{Feed, Feeds, Identity, Job, Scheduler, Seat};
@@ -117,6 +118,7 @@ impl Inbox {
         let scheduler = Arc::clone(&self.scheduler);
         let enqueue = move |accepted: &Accepted| {
             if let Accepted::New { position } = accepted {
+                killpoint::reached(killpoint::Place::Accepted);
                 scheduler.enqueue(
                     Job {
                         position: *position,

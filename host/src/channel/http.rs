@@ -13,6 +13,7 @@ mod named;
 mod openapi;
 mod page;
 mod problem;
+mod replay;
 mod server;
 mod sse;
 mod status;
@@ -100,6 +101,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(components::router())
         .merge(messages::router())
         .merge(turns::router())
+        .merge(replay::router())
         .merge(events::router())
         .merge(usage::router())
         .merge(tokens::router())

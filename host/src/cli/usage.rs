@@ -81,7 +81,7 @@ fn sum(groups: &[UsageGroup]) -> UsageGroup {
 }
 
 /// A time span such as `24h`, in milliseconds.
-fn parse_span(text: &str) -> Result<i64, String> {
+pub(super) fn parse_span(text: &str) -> Result<i64, String> {
     let unit_at = text
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(text.len());

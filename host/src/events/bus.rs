@@ -13,6 +13,7 @@ use tracing::{error, warn};
 use crate::clock::now_ms;
 use crate::config;
 use crate::inbox::{Admitted, Inbound, Inbox};
+use crate::killpoint;
 use crate::runtime::Input;
 use crate::runtime::bindings::events::Event;
 use crate::store::{Delivery, DeliveryKey, Durability, NewEvent, Store, TurnStatus};
@@ -145,6 +146,7 @@ impl Dispatcher {
                 settled.turn,
             )
             .await;
+        killpoint::reached(killpoint::Place::DeliverySettled);
         if let Err(error) = stored {
             error!(event = delivery.event.id, error = %format!("{error:#}"), "a delivery cannot be settled; it will be made again");
             tokio::time::sleep(AFTER_FAILURE).await;
@@ -165,9 +167,11 @@ impl Dispatcher {
             Some(turn) => turn.clone(),
             None => self.begin(delivery).await?,
         };
+        killpoint::reached(killpoint::Place::DeliveryBegun);
         if let Some(feed) = self.feeds.get(&turn) {
             feed.ended().await;
         }
+        killpoint::reached(killpoint::Place::DeliveryEnded);
         let row = self
             .store
             .turn_summary(&delivery.tenant_id, &turn)

@@ -203,6 +203,10 @@ pub struct TurnFilter {
     pub agent: Option<String>,
     pub conversation: Option<String>,
     pub status: Option<TurnStatus>,
+    /// Only turns accepted at this time or later, milliseconds since 1970.
+    pub since: Option<i64>,
+    /// Only turns accepted before this time.
+    pub until: Option<i64>,
     /// Only turns before this id.
     pub before: Option<String>,
     pub limit: u32,
@@ -262,6 +266,15 @@ impl Store {
                 wanted.push_str(&format!(" AND {condition} ?{}", values.len()));
             }
         }
+        for (condition, time) in [
+            ("created_at >=", filter.since),
+            ("created_at <", filter.until),
+        ] {
+            if let Some(time) = time {
+                values.push(sql::owned(&time));
+                wanted.push_str(&format!(" AND {condition} ?{}", values.len()));
+            }
+        }
         let sql = format!(
             "SELECT {SUMMARY} FROM turns WHERE tenant_id = ?1{wanted} ORDER BY id DESC LIMIT ?2"
         );
@@ -282,10 +295,10 @@ impl Store {
         .await
     }
 
-    /// Turns that an earlier process left unfinished, oldest first.
+    /// Turns that an earlier process left unfinished, in the order in which they
+    /// were accepted, whatever the clock said then.
     pub async fn unfinished_turns(&self) -> Result<Vec<TurnRow>> {
-        let sql =
-            "SELECT * FROM turns WHERE status IN ('queued', 'running') ORDER BY created_at, id";
+        let sql = "SELECT * FROM turns WHERE status IN ('queued', 'running') ORDER BY rowid";
         self.all(sql, values![]).await
     }
 }
@@ -388,3 +401,6 @@ fn end(db: &Connection, finished: &FinishedTurn) -> Result<bool> {
     )?;
     Ok(updated == 1)
 }
+
+#[cfg(test)]
+mod tests;

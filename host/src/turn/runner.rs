@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tracing::{error, info, warn};
 
-pub use replay::{Difference, Replayed};
+pub use replay::{Difference, Replay, Replayed};
 
 use super::feed::{Feed, FeedEvent, Feeds};
 use super::journal::Beginning;
@@ -18,6 +18,7 @@ use super::receipt::Receipt;
 use super::window::{Identity, Window};
 use crate::clock::now_ms;
 use crate::codec;
+use crate::killpoint;
 use crate::runtime::bindings::types;
 use crate::runtime::{
     self, Agents, Engine, Failure, FailureCode, Finished, Input, Output, ResolvedAgent, Services,
@@ -251,25 +252,37 @@ impl Runner {
         self.feeds.close(turn);
     }
 
-    /// Stores an end, trying again while the database is busy.
+    /// Stores an end, trying again while the store takes nothing at all, and a
+    /// few times where it is this end that it does not take.
     async fn store_persistently(&self, row: &Arc<FinishedTurn>) -> Result<()> {
-        let mut pause = Duration::from_millis(200);
-        for _ in 0..6 {
-            match self.store.finish_turn(Arc::clone(row)).await {
-                Ok(()) => return Ok(()),
-                Err(error) => {
-                    warn!(turn = row.id, error = %format!("{error:#}"), "storing the end of a turn failed; trying again")
-                }
+        let (mut pause, mut tries) = (FIRST_PAUSE, 6);
+        killpoint::reached(killpoint::Place::EndBefore);
+        loop {
+            let error = match self.store.finish_turn(Arc::clone(row)).await {
+                Ok(()) => break,
+                Err(error) => error,
+            };
+            if self.store.check().await.is_ok() {
+                tries -= 1;
             }
+            if tries == 0 {
+                return Err(error);
+            }
+            warn!(turn = row.id, error = %format!("{error:#}"), "storing the end of a turn failed; trying again");
             tokio::time::sleep(pause).await;
-            pause *= 2;
+            pause = LONGEST_PAUSE.min(pause * 2);
         }
-        self.store.finish_turn(Arc::clone(row)).await
+        killpoint::reached(killpoint::Place::EndAfter);
+        Ok(())
     }
 }
 
 /// After so long a turn that has stored nothing is marked as running.
 const A_WHILE: Duration = Duration::from_millis(50);
+
+/// How long to wait before an end is stored again.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Job {
     /// The job of a stored turn.

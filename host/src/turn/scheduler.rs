@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
-use super::runner::{Job, Replayed, Runner};
+use super::runner::{Job, Replay, Replayed, Runner};
 use crate::config;
 
 /// A place in the queue. Who has none is busy.
@@ -96,10 +96,10 @@ impl Scheduler {
     /// # Errors
     ///
     /// As [`Runner::replay`].
-    pub async fn replay(&self, tenant: &str, turn: &str, version: Option<i64>) -> Result<Replayed> {
+    pub async fn replay(&self, tenant: &str, turn: &str, how: Replay) -> Result<Replayed> {
         let (runner, tenant, turn) = (Arc::clone(&self.runner), tenant.to_owned(), turn.to_owned());
         self.guests
-            .spawn(async move { runner.replay(&tenant, &turn, version).await })
+            .spawn(async move { runner.replay(&tenant, &turn, how).await })
             .await?
     }
 

@@ -35,6 +35,8 @@ pub enum Code {
     /// An agent answered what HTTP does not have.
     InvalidResponse,
     Busy,
+    /// The host cannot store anything now.
+    Unavailable,
     Internal,
 }
 
@@ -51,6 +53,7 @@ impl Code {
             Self::IdempotencyMismatch | Self::InvalidComponent => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
             Self::InvalidResponse => StatusCode::BAD_GATEWAY,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -98,6 +101,17 @@ impl Problem {
     pub fn busy() -> Self {
         let mut problem = Self::new(Code::Busy, "too many turns are waiting; try again shortly");
         problem.retry_after_s = Some(1);
+        problem
+    }
+
+    /// Something that the store did not take in: `cause` is logged.
+    pub fn not_taken(cause: &anyhow::Error) -> Self {
+        tracing::error!(error = %format!("{cause:#}"), "a message was not stored");
+        let mut problem = Self::new(
+            Code::Unavailable,
+            "the host cannot store this now, so nothing was taken in; send it again later, with the same idempotency-key",
+        );
+        problem.retry_after_s = Some(5);
         problem
     }
 
