@@ -97,4 +97,11 @@ impl Refusable for llm_types::Error {
             ..Self::denied(message)
         }
     }
+
+    fn over_budget(message: String) -> Self {
+        Self {
+            kind: llm_types::ErrorKind::BudgetExceeded,
+            ..Self::denied(message)
+        }
+    }
 }

@@ -110,6 +110,8 @@ mod tests {
             "agents label a production 2",
             "turns list --agent a --status failed --limit 5",
             "--url http://h:1 turns explain t",
+            "turns replay t --component a.wasm --agent-config a.toml --live-models --max-cost-usd 0.50",
+            "turns replay --agent a --status failed --since 7d --until 1h --limit 1000 --version 2",
             "events publish note.added {} --key k",
             "events list --topic note.added",
             "events tail --topic note.* --after 0",

@@ -6,6 +6,27 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+/// What a later format begins with, before the number of its version: a byte
+/// that MessagePack never uses. What this version writes begins with none.
+const VERSIONED: u8 = 0xc1;
+
+/// A recorded value that only a newer host can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it was written by a newer anchorhold (format {0}); run that version or a newer one")]
+pub struct Newer(u8);
+
+/// Whether this version can read a recorded value.
+///
+/// # Errors
+///
+/// If it was written by a newer one.
+pub fn check(bytes: &[u8]) -> Result<(), Newer> {
+    match bytes {
+        [VERSIONED, rest @ ..] => Err(Newer(rest.first().copied().unwrap_or_default())),
+        _ => Ok(()),
+    }
+}
+
 /// Encodes a value; byte strings stay byte strings, fields keep their names.
 ///
 /// # Errors
@@ -29,6 +50,7 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
 /// If the bytes are not a value of this type, for example because they were
 /// written by another version.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    check(bytes)?;
     rmp_serde::from_slice(bytes).context("decoding a recorded value")
 }
 
@@ -129,6 +151,14 @@ mod tests {
         let bytes = encode(&vec![200u8; 1 << 20]).unwrap();
         assert!(bytes.len() < (1 << 20) + 16);
         assert_eq!(decode::<Vec<u8>>(&bytes).unwrap(), vec![200u8; 1 << 20]);
+    }
+
+    #[test]
+    fn what_a_newer_host_wrote_says_so() {
+        assert!(check(&encode(&record()).unwrap()).is_ok());
+        let error = decode::<Record>(&[0xc1, 2, 0x80]).unwrap_err();
+        assert_eq!(error.downcast_ref::<Newer>(), Some(&Newer(2)));
+        assert!(error.to_string().contains("a newer anchorhold"), "{error}");
     }
 
     #[test]

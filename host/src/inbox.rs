@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::clock::now_ms;
 use crate::codec;
+use crate::killpoint;
 use crate::runtime::Input;
 use crate::store::{
     Accepted, DeliveryKey, Durability, Idempotency, NewMessage, NewTurn, Parent, Store,
@@ -171,6 +172,7 @@ impl Inbox {
         move |accepted| match accepted {
             Accepted::New { behind: true, .. } => job.feed.push(FeedEvent::Waiting),
             Accepted::New { position, .. } => {
+                killpoint::reached(killpoint::Place::Accepted);
                 let position = *position;
                 scheduler.enqueue(Job { position, ..job }, seat);
             }

@@ -20,6 +20,7 @@ pub mod events;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod inbox;
+pub mod killpoint;
 pub mod llm;
 pub mod net;
 pub mod outbox;

@@ -15,6 +15,7 @@ mod generation;
 mod remote;
 mod sink;
 mod usage;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::net;
 use crate::runtime::bindings::llm as wire;
 
 pub use generation::{Beginning, Generation};
+pub use watch::{LastFailure, ProviderState};
 
 pub(crate) use draft::CallPiece;
 pub(crate) use failure::{failure, retry_class};
@@ -37,6 +39,7 @@ pub(crate) use usage::{estimate, of_request as tokens_of};
 
 use failure::unknown_alias;
 use remote::{Remote, Wire};
+use watch::Watch;
 
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -67,6 +70,7 @@ pub(crate) struct Provider {
     pub(crate) name: String,
     pub(crate) free: bool,
     backend: Backend,
+    watch: Watch,
 }
 
 enum Backend {
@@ -206,6 +210,18 @@ impl Gateway {
             .collect()
     }
 
+    /// How each provider does that an alias names, by name.
+    pub fn providers(&self) -> Vec<ProviderState> {
+        let of_routes = self.routes.values().map(|route| &route.provider);
+        let by_name: BTreeMap<&str, &Arc<Provider>> = of_routes
+            .map(|provider| (provider.name.as_str(), provider))
+            .collect();
+        by_name
+            .into_values()
+            .map(|provider| provider.watch.state())
+            .collect()
+    }
+
     /// What an alias stands for.
     pub(crate) fn target(&self, alias: &str) -> Option<Target> {
         let route = self.routes.get(alias)?;
@@ -236,6 +252,7 @@ impl Provider {
             name: name.to_owned(),
             free: provider.is_free(),
             backend,
+            watch: Watch::of(name),
         })
     }
 
@@ -280,6 +297,7 @@ impl Provider {
 
     /// One line for each call: who, how long, how it went. Never what was said.
     fn log(&self, model: &str, began: Instant, error: Option<&wire::Error>) {
+        self.watch.note(error);
         let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         match error {
             None => tracing::debug!(provider = self.name, model, ms, "model call ended"),

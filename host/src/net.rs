@@ -15,11 +15,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::config::HttpLimits;
+
 pub use outbound::Outbound;
 
 use crate::config::HttpLimits;
 use crate::runtime::bindings::types;
 use target::Target;
+
+/// The host that a request is for, if its URL is one that may be asked.
+pub fn host_of(url: &str, limits: &HttpLimits) -> Option<String> {
+    Some(target::Target::parse(url, limits).ok()?.host)
+}
 
 /// How long a host may take to accept a connection of a command.
 const API_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -6,6 +6,7 @@
 //! a turn runs and `runner` runs it.
 
 mod clock;
+mod comparison;
 mod feed;
 mod journal;
 mod plan;
@@ -16,11 +17,12 @@ mod scheduler;
 mod window;
 
 pub use clock::{GuestClock, TICK_NS};
+pub use comparison::Comparison;
 pub use feed::{Feed, FeedEvent, Feeds};
 pub use journal::Journal;
 pub use question::{Expects, Question, Verdict};
 pub use receipt::{Receipt, Timing};
-pub use runner::{Difference, Job, Replayed, Rested, Runner, Start};
+pub use runner::{Difference, Job, Replay, Replayed, Rested, Runner, Start};
 pub use scheduler::{Scheduler, Seat};
 pub(crate) use window::Closed;
 pub use window::{

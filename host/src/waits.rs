@@ -11,6 +11,7 @@ use tracing::error;
 
 use crate::clock::now_ms;
 use crate::codec;
+use crate::killpoint;
 use crate::runtime::Services;
 use crate::runtime::bindings::{reply, types};
 use crate::store::{Durability, WaitKind, WaitRow};
@@ -164,6 +165,7 @@ impl Waits {
         let settled = store
             .settle_wait(tenant_id, turn, *seq, outcome, durability)
             .await?;
+        killpoint::reached(killpoint::Place::WaitSettled);
         self.scheduler.wake(tenant_id, turn).await?;
         Ok(settled)
     }

@@ -32,6 +32,7 @@ pub struct HostBuilder {
     folder: Arc<TempDir>,
     config: toml::Table,
     environment: Vec<(String, String)>,
+    wrapper: Vec<String>,
 }
 
 /// A running host. It is killed when it is dropped.
@@ -42,6 +43,7 @@ pub struct TestHost {
     child: Child,
     stderr: Arc<Mutex<String>>,
     environment: Vec<(String, String)>,
+    wrapper: Vec<String>,
 }
 
 impl TestHost {
@@ -55,6 +57,7 @@ impl TestHost {
             folder,
             config: toml::Table::new(),
             environment: Vec::new(),
+            wrapper: Vec::new(),
         }
     }
 
@@ -119,6 +122,16 @@ impl TestHost {
         self.builder()
     }
 
+    /// Waits until the process has ended by itself and answers what starts it
+    /// again.
+    pub async fn died(mut self) -> HostBuilder {
+        tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .unwrap_or_else(|_| panic!("it lives: {}", self.log()))
+            .expect("it ends");
+        self.builder()
+    }
+
     /// Stops the process by SIGTERM, waits for its end, and answers what starts
     /// it again.
     pub async fn stop(mut self) -> HostBuilder {
@@ -137,13 +150,15 @@ impl TestHost {
         self.builder()
     }
 
-    fn builder(&self) -> HostBuilder {
+    /// What starts the same again.
+    pub fn builder(&self) -> HostBuilder {
         let text = std::fs::read_to_string(self.folder.path().join("anchorhold.toml"))
             .expect("its configuration");
         HostBuilder {
             folder: Arc::clone(&self.folder),
             config: toml::from_str(&text).expect("TOML"),
             environment: self.environment.clone(),
+            wrapper: self.wrapper.clone(),
         }
     }
 }
@@ -230,6 +245,36 @@ impl HostBuilder {
         self
     }
 
+    /// Takes a variable out of it again.
+    pub fn unset(mut self, name: &str) -> Self {
+        self.environment.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// Lets another program start the host: the host's own command line is put
+    /// behind these words.
+    pub fn started_by(mut self, words: &[&str]) -> Self {
+        self.wrapper = words.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    /// The same on a copy of its folders.
+    pub fn on_a_copy(self) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for name in ["data", "plugins"] {
+            let copied = std::process::Command::new("cp")
+                .args(["-r", "--"])
+                .arg(self.folder.path().join(name))
+                .arg(folder.path())
+                .status();
+            assert!(copied.expect("cp runs").success());
+        }
+        Self {
+            folder: Arc::new(folder),
+            ..self
+        }
+    }
+
     /// The folder that holds everything.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -239,11 +284,20 @@ impl HostBuilder {
         let config = self.folder.path().join("anchorhold.toml");
         std::fs::write(&config, toml::to_string(&self.config).expect("TOML"))
             .expect("it is written");
-        let mut command = Command::new(anchorhold());
+        let program = anchorhold();
+        let mut words = self.wrapper.iter().map(String::as_str);
+        let mut command = match words.next() {
+            Some(first) => Command::new(first),
+            None => Command::new(&program),
+        };
+        if !self.wrapper.is_empty() {
+            command.args(words).arg(&program);
+        }
         command
             .args(["--config", config.to_str().expect("UTF-8"), "serve"])
             .current_dir(self.folder.path())
             .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("ANCHORHOLD_SERVER__LISTEN", "127.0.0.1:0")
             .env(
                 "ANCHORHOLD_STORAGE__DATA_DIR",
@@ -333,6 +387,7 @@ impl HostBuilder {
             child,
             stderr,
             environment: self.environment,
+            wrapper: self.wrapper,
         }
     }
 }

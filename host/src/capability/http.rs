@@ -2,7 +2,7 @@
 
 use wasmtime::component::HasData;
 
-use crate::net::Outbound;
+use crate::net::{self, Outbound};
 use crate::registry::Grant;
 use crate::runtime::HostState;
 use crate::runtime::bindings::{http, types};
@@ -24,6 +24,18 @@ impl<'a> Http<'a> {
         Self {
             window: &mut state.window,
             outbound: &state.services.outbound,
+        }
+    }
+
+    /// What a call needed that was answered from the record.
+    fn note_host(&mut self, request: &http::Request) {
+        let agent = std::sync::Arc::clone(self.window.agent());
+        if let Some(host) = net::host_of(&request.url, &agent.limits.http) {
+            self.window.needed(&Call {
+                kind: "http.send",
+                grant: Some(Grant::Http(&host)),
+                args: request,
+            });
         }
     }
 }
@@ -51,13 +63,18 @@ impl http::Host for Http<'_> {
             args: &request,
         };
         let commit = commit_of(&request);
+        let is_replay = self.window.is_replay();
         let effect = self.outbound.send(
             request.clone(),
             &agent.limits.http,
             &host_allowed,
             &secret_allowed,
         );
-        Ok(self.window.perform(call, commit, effect).await?)
+        let answer = self.window.perform(call, commit, effect).await?;
+        if is_replay && answer.is_ok() {
+            self.note_host(&request);
+        }
+        Ok(answer)
     }
 }
 

@@ -80,6 +80,13 @@ impl Generations {
         open.generation.as_mut().ok_or_else(ended)
     }
 
+    /// Whether a generation is being made, and not answered from the record.
+    pub(super) fn is_made(&self, id: u32) -> bool {
+        self.open
+            .get(&id)
+            .is_some_and(|open| open.generation.is_some())
+    }
+
     /// The guest has what was read of a generation.
     fn has_read(&mut self, id: u32) {
         if let Some(Open {
@@ -288,6 +295,7 @@ impl llm::Host for Llm<'_> {
             grant: None,
             args: &ids,
         };
+        window.asks_of(ids.iter().any(|id| generations.is_made(*id)));
         let effect = async {
             for (place, id) in ids.iter().enumerate() {
                 // What cannot go on says so when it is read.
@@ -386,6 +394,7 @@ impl llm::HostGeneration for Llm<'_> {
             grant: None,
             args: &(id, max),
         };
+        window.asks_of(generations.is_made(id));
         let effect = async {
             let generation = generations.live(id, gateway).await?;
             generation.next(max.clamp(1, 1_000) as usize).await
@@ -411,6 +420,7 @@ impl llm::HostGeneration for Llm<'_> {
             grant: None,
             args: &id,
         };
+        window.asks_of(generations.is_made(id));
         let effect = async { generations.live(id, gateway).await?.finish().await };
         let answer = window.perform(call, Commit::Later, effect).await?;
         generations.close(id, window);

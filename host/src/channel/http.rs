@@ -16,6 +16,7 @@ mod openapi;
 mod page;
 mod problem;
 mod questions;
+mod replay;
 mod schedules;
 mod server;
 mod sse;
@@ -106,6 +107,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(turns::router())
         .merge(questions::router())
         .merge(deliveries::router())
+        .merge(replay::router())
         .merge(events::router())
         .merge(schedules::router())
         .merge(usage::router())

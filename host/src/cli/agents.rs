@@ -3,7 +3,7 @@
 
 mod settings;
 mod show;
-mod upload;
+pub(super) mod upload;
 
 use std::collections::BTreeMap;
 

@@ -95,7 +95,18 @@ impl Client {
         path: &[&str],
         body: Option<&Value>,
     ) -> Result<T> {
-        let mut request = self.request(method, path, &[]).timeout(ANSWER_TIMEOUT);
+        self.call_within(ANSWER_TIMEOUT, method, path, body).await
+    }
+
+    /// The same for what may take longer.
+    pub(super) async fn call_within<T: DeserializeOwned>(
+        &self,
+        timeout: Duration,
+        method: Method,
+        path: &[&str],
+        body: Option<&Value>,
+    ) -> Result<T> {
+        let mut request = self.request(method, path, &[]).timeout(timeout);
         if let Some(body) = body {
             request = request.json(body);
         }

@@ -53,6 +53,12 @@ impl Fault {
     }
 }
 
+/// What is said of an error where it is not the end.
+pub(super) fn in_a_line(error: &anyhow::Error) -> String {
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    causes.join(": ")
+}
+
 /// Prints an error to standard error; answers the exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     eprint!("{}", render(error));

@@ -17,6 +17,7 @@ use super::models;
 use crate::app::Host;
 use crate::channel::http::{Credentials, Server};
 use crate::config::Config;
+use crate::killpoint;
 
 /// What is logged unless `ANCHORHOLD_LOG` says otherwise.
 const LOG: &str = "info,rusqlite_migration=warn,hyper=warn,wasmtime=warn,cranelift=warn";
@@ -45,6 +46,9 @@ impl Serve {
             config.server.listen = listen;
         }
         logging::init(self.log_format, &setting.environment, LOG)?;
+        if let Some(at) = setting.environment.get(killpoint::VARIABLE) {
+            killpoint::set(at)?;
+        }
         let mut signals = Signals::new()?;
         let host = Host::start(config).await?;
         let result = serve(&host, &mut signals).await;

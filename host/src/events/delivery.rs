@@ -14,6 +14,7 @@ use super::Bus;
 use crate::clock::now_ms;
 use crate::config;
 use crate::inbox::{Admitted, Inbound, Inbox};
+use crate::killpoint;
 use crate::runtime::Input;
 use crate::runtime::bindings::events::Event;
 use crate::store::{Delivery, DeliveryKey, Store, TurnStatus};
@@ -162,6 +163,7 @@ impl Dispatcher {
                 settled.turn,
             )
             .await;
+        killpoint::reached(killpoint::Place::DeliverySettled);
         if let Err(error) = stored {
             error!(event = delivery.event.id, error = %format!("{error:#}"), "a delivery cannot be settled; it will be made again");
             tokio::time::sleep(AFTER_FAILURE).await;
@@ -184,9 +186,11 @@ impl Dispatcher {
             Some(turn) => turn.clone(),
             None => self.begin(delivery).await?,
         };
+        killpoint::reached(killpoint::Place::DeliveryBegun);
         if let Some(feed) = self.feeds.get(&turn) {
             feed.rested().await;
         }
+        killpoint::reached(killpoint::Place::DeliveryEnded);
         let row = self
             .store
             .turn_summary(&delivery.tenant_id, &turn)

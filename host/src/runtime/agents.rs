@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::components::{Components, LoadedComponent};
 use super::failure::{Failure, FailureCode};
 use crate::config::{self, Limits};
-use crate::registry::{ChatTrigger, Grants, Manifest};
+use crate::registry::{ChatTrigger, Grant, Grants, Manifest};
 use crate::store::{AgentVersion, Store};
 
 /// An agent ready to run.
@@ -35,6 +35,20 @@ pub struct ResolvedAgent {
 }
 
 impl ResolvedAgent {
+    /// Whether it may do what needs this grant.
+    ///
+    /// # Errors
+    ///
+    /// Why not, and who changes what to allow it.
+    pub fn check(&self, grant: Option<Grant<'_>>) -> Result<(), String> {
+        match grant {
+            Some(grant) if !self.grants.allows(grant) => {
+                Err(self.grants.refusal(&self.name, grant))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The same with other limits: those that a turn is pinned to.
     pub fn with_limits(&self, limits: Limits) -> Self {
         Self {
@@ -267,11 +281,21 @@ impl Agents {
                 format!("There is no agent {agent:?} that answers; see: anchorhold agents list"),
             ));
         };
+        self.load_version(version).await
+    }
+
+    /// A version as it is given, which need not be stored. It is not kept.
+    ///
+    /// # Errors
+    ///
+    /// As `resolve`.
+    pub async fn load_version(&self, version: AgentVersion) -> Result<Loaded, Failure> {
+        let agent = version.agent.clone();
         let (component, times) = self
             .components
             .load(&version.digest)
             .await
-            .map_err(|error| unavailable(agent, &error))?;
+            .map_err(|error| unavailable(&agent, &error))?;
         if !times.load.is_zero() {
             count(&self.counters.loads, "anchorhold_components_loaded_total");
         }
@@ -280,7 +304,7 @@ impl Agents {
         }
         let agent = self
             .resolved(version, component)
-            .map_err(|error| unavailable(agent, &error))?;
+            .map_err(|error| unavailable(&agent, &error))?;
         Ok(Loaded {
             agent: Arc::new(agent),
             load: times.load,
@@ -297,7 +321,7 @@ impl Agents {
         let overrides = version.spec.overrides;
         let grants = Grants::new(
             &manifest,
-            overrides.grants.as_deref(),
+            version.granted.as_deref(),
             &self.registry.default_grants,
         )?;
         let limits = self

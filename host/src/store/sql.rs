@@ -21,6 +21,9 @@ const MIGRATIONS: &[M] = &[
     M::up(include_str!("../../../migrations/0007_outbox.sql")),
 ];
 
+/// How long a statement waits for another process that holds the database.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Statements that stay prepared.
 const PREPARED: usize = 200;
 
@@ -140,7 +143,7 @@ pub(super) fn migrate(db: &mut Connection) -> Result<()> {
 }
 
 fn prepare(db: &Connection) -> Result<()> {
-    db.busy_timeout(Duration::from_secs(10))?;
+    db.busy_timeout(BUSY_TIMEOUT)?;
     db.pragma_update(None, "temp_store", "memory")?;
     db.pragma_update(None, "cache_size", -32_000)?;
     db.set_prepared_statement_cache_capacity(PREPARED);

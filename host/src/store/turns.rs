@@ -244,6 +244,10 @@ pub struct TurnFilter {
     pub agent: Option<String>,
     pub conversation: Option<String>,
     pub status: Option<TurnStatus>,
+    /// Only turns accepted at this time or later, milliseconds since 1970.
+    pub since: Option<i64>,
+    /// Only turns accepted before this time.
+    pub until: Option<i64>,
     /// Only turns before this id.
     pub before: Option<String>,
     pub limit: u32,
@@ -303,6 +307,15 @@ impl Store {
                 wanted.push_str(&format!(" AND {condition} ?{}", values.len()));
             }
         }
+        for (condition, time) in [
+            ("created_at >=", filter.since),
+            ("created_at <", filter.until),
+        ] {
+            if let Some(time) = time {
+                values.push(sql::owned(&time));
+                wanted.push_str(&format!(" AND {condition} ?{}", values.len()));
+            }
+        }
         let sql = format!(
             "SELECT {SUMMARY} FROM turns WHERE tenant_id = ?1{wanted} ORDER BY id DESC LIMIT ?2"
         );
@@ -323,13 +336,14 @@ impl Store {
         .await
     }
 
-    /// Turns that an earlier process left unfinished, oldest first; those behind
-    /// a waiting turn go on with that.
+    /// Turns that an earlier process left unfinished, in the order in which they
+    /// were accepted, whatever the clock said then; those behind a waiting turn
+    /// go on with that.
     pub async fn unfinished_turns(&self) -> Result<Vec<TurnRow>> {
         let sql = "SELECT * FROM turns t WHERE status IN ('queued', 'running')
                      AND NOT EXISTS (SELECT 1 FROM turns w WHERE w.tenant_id = t.tenant_id
                                      AND w.conversation = t.conversation AND w.status = 'waiting')
-                   ORDER BY created_at, id";
+                   ORDER BY rowid";
         self.all(sql, values![]).await
     }
 }
@@ -489,3 +503,6 @@ fn end(db: &Connection, finished: &FinishedTurn) -> Result<bool> {
     )?;
     Ok(updated == 1)
 }
+
+#[cfg(test)]
+mod tests;

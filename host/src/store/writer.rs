@@ -249,14 +249,20 @@ fn commit_once(db: &Connection, group: &mut Group, disk: &Disk) -> Result<u64> {
     }
 }
 
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_millis(1_600),
+];
+
 /// Another process may hold the lock for a moment (a copy, an inspection);
 /// `busy_timeout` waits for that, and this for a little longer.
 fn begin(db: &Connection) -> Result<()> {
-    for pause_ms in [100, 400, 1_600] {
+    for pause in PAUSES {
         if db.execute_batch("BEGIN IMMEDIATE").is_ok() {
             return Ok(());
         }
-        sleep(Duration::from_millis(pause_ms));
+        sleep(pause);
     }
     db.execute_batch("BEGIN IMMEDIATE")
         .context("beginning a transaction")?;

@@ -8,6 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::comparison::Comparison;
 use crate::codec;
 use crate::store::{Begin, JournalEntry, JournalPart, JournalStatus, UsageRow};
 
@@ -51,9 +52,7 @@ pub struct Journal {
     replay_only: bool,
     /// The re-run of another version: a call is answered by the next recorded
     /// one that is the same, wherever it stands.
-    by_content: bool,
-    /// Calls of such a re-run that nothing was recorded for.
-    pub(super) unrecorded: Vec<String>,
+    pub(super) comparison: Option<Comparison>,
     pub(super) pending: Vec<JournalEntry>,
     pub(super) usage: Vec<UsageRow>,
     next_seq: i64,
@@ -101,16 +100,13 @@ impl Journal {
         }
     }
 
-    /// The journal of a re-run by another version, with no effect outside.
-    pub fn compare(recorded: Vec<JournalEntry>) -> Self {
+    /// The journal of a re-run by something else than what ran, with no effect
+    /// outside but what `comparison` allows.
+    pub fn compare(recorded: Vec<JournalEntry>, comparison: Comparison) -> Self {
         Self {
-            by_content: true,
+            comparison: Some(comparison),
             ..Self::replay(recorded)
         }
-    }
-
-    pub(super) fn is_by_content(&self) -> bool {
-        self.by_content
     }
 
     pub(super) fn is_replay(&self) -> bool {
@@ -138,7 +134,7 @@ impl Journal {
 
     /// What was recorded of this call.
     pub(super) fn recorded(&mut self, asked: &Asked) -> Option<JournalEntry> {
-        if self.by_content {
+        if self.comparison.is_some() {
             let same = |entry: &JournalEntry| entry.args_hash == asked.args_hash;
             let place = self.recorded.iter().position(same)?;
             return self.recorded.remove(place);
@@ -181,9 +177,9 @@ impl Journal {
         }
     }
 
-    /// Calls of the first run that the re-run did not ask for.
-    pub(super) fn left_over(&self) -> Vec<String> {
-        let shown = |entry: &JournalEntry| shown(&entry.kind, &entry.args);
+    /// Calls of the first run that the re-run did not ask for, with their places.
+    pub(super) fn left_over(&self) -> Vec<(i64, String)> {
+        let shown = |entry: &JournalEntry| (entry.seq, shown(&entry.kind, &entry.args));
         self.recorded.iter().map(shown).collect()
     }
 }

@@ -115,20 +115,16 @@ impl Plan {
         })
     }
 
-    /// The plan of a re-run by another version: its own limits, and the record
-    /// to answer from where calls are the same.
-    pub(super) fn of_comparison(
-        loaded: Loaded,
-        started_ms: i64,
-        recorded: Vec<JournalEntry>,
-    ) -> Self {
+    /// The plan of a re-run by something else: its own limits, and a journal to
+    /// compare with.
+    pub(super) fn of_comparison(loaded: Loaded, started_ms: i64, journal: Journal) -> Self {
         Self {
             agent: loaded.agent,
             load: loaded.load,
             compile: loaded.compile,
             started_ms,
             beginning: None,
-            journal: Journal::compare(recorded),
+            journal,
             attempts: 1,
             used: None,
             rerun_fuel: 0,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tracing::{error, info, warn};
 
-pub use replay::{Difference, Replayed};
+pub use replay::{Difference, Replay, Replayed};
 
 use ended::{Ended, Ran, summary};
 
@@ -21,6 +21,7 @@ use super::receipt::Receipt;
 use super::window::{Identity, Parked, Window};
 use crate::clock::now_ms;
 use crate::codec;
+use crate::killpoint;
 use crate::runtime::bindings::types;
 use crate::runtime::{
     self, Agents, Deadline, Engine, Failure, FailureCode, Input, Output, ResolvedAgent, Run,
@@ -254,6 +255,7 @@ impl Runner {
         let Identity { tenant, turn, .. } = &job.identity;
         let ready = self.store.suspend(tenant, turn, fuel, suspended).await;
         let ready = ready.map_err(|error| internal(&error))?;
+        killpoint::reached(killpoint::Place::Suspended);
         metrics::counter!("anchorhold_suspensions_total").increment(1);
         self.feeds.rest(&job.feed, 1);
         Ok(ready)
@@ -393,25 +395,37 @@ impl Runner {
         }
     }
 
-    /// Stores an end, trying again while the database is busy.
+    /// Stores an end, trying again while the store takes nothing at all, and a
+    /// few times where it is this end that it does not take.
     async fn store_persistently(&self, row: &Arc<FinishedTurn>) -> Result<()> {
-        let mut pause = Duration::from_millis(200);
-        for _ in 0..6 {
-            match self.store.finish_turn(Arc::clone(row)).await {
-                Ok(()) => return Ok(()),
-                Err(error) => {
-                    warn!(turn = row.id, error = %format!("{error:#}"), "storing the end of a turn failed; trying again")
-                }
+        let (mut pause, mut tries) = (FIRST_PAUSE, 6);
+        killpoint::reached(killpoint::Place::EndBefore);
+        loop {
+            let error = match self.store.finish_turn(Arc::clone(row)).await {
+                Ok(()) => break,
+                Err(error) => error,
+            };
+            if self.store.check().await.is_ok() {
+                tries -= 1;
             }
+            if tries == 0 {
+                return Err(error);
+            }
+            warn!(turn = row.id, error = %format!("{error:#}"), "storing the end of a turn failed; trying again");
             tokio::time::sleep(pause).await;
-            pause *= 2;
+            pause = LONGEST_PAUSE.min(pause * 2);
         }
-        self.store.finish_turn(Arc::clone(row)).await
+        killpoint::reached(killpoint::Place::EndAfter);
+        Ok(())
     }
 }
 
 /// After so long a turn that has stored nothing is marked as running.
 const A_WHILE: Duration = Duration::from_millis(50);
+
+/// How long to wait before an end is stored again.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Job {
     /// The job of a stored turn.

@@ -12,8 +12,9 @@ use tokio_util::task::TaskTracker;
 use tracing::error;
 
 use super::feed::{FeedEvent, Feeds};
-use super::runner::{Job, Replayed, Rested, Runner, Start};
+use super::runner::{Job, Replay, Replayed, Rested, Runner, Start};
 use crate::config;
+use crate::killpoint;
 use crate::store::{Store, TurnRow, Woken};
 
 /// A place in the queue. Who has none is busy.
@@ -108,10 +109,10 @@ impl Scheduler {
     /// # Errors
     ///
     /// As [`Runner::replay`].
-    pub async fn replay(&self, tenant: &str, turn: &str, version: Option<i64>) -> Result<Replayed> {
+    pub async fn replay(&self, tenant: &str, turn: &str, how: Replay) -> Result<Replayed> {
         let (runner, tenant, turn) = (Arc::clone(&self.runner), tenant.to_owned(), turn.to_owned());
         self.guests
-            .spawn(async move { runner.replay(&tenant, &turn, version).await })
+            .spawn(async move { runner.replay(&tenant, &turn, how).await })
             .await?
     }
 
@@ -167,6 +168,7 @@ impl Scheduler {
 
     /// Runs a turn that was woken, and after it what came behind it meanwhile.
     fn take_up(self: &Arc<Self>, woken: &Woken, to_cancel: bool) {
+        killpoint::reached(killpoint::Place::Woken);
         let Some(first) = self.job_of(&woken.turn, Start::Woken) else {
             return;
         };

@@ -5,6 +5,7 @@
 //! on the bill. A capability is only its effect and cannot forget a step.
 
 mod call;
+mod log;
 mod record;
 mod wait;
 
@@ -20,10 +21,12 @@ pub use record::Recorder;
 pub use wait::{Long, PATIENCE, Parked, ParkedCall};
 
 use super::clock::GuestClock;
+use super::comparison::{Comparison, Unrecorded};
 use super::feed::{Feed, FeedEvent};
 use super::journal::{Asked, Journal, MAX_PENDING, shown};
 use super::receipt::Receipt;
 use crate::codec;
+use crate::killpoint;
 use crate::runtime::{Deadline, ResolvedAgent};
 use crate::store::{Durability, JournalPart, JournalStatus, LogLine, Store, UsageRow};
 
@@ -56,6 +59,8 @@ pub struct Window {
     paid: Vec<i64>,
     /// The last call repeats one that was cut off.
     repeats: bool,
+    /// The next call is about what a comparison really asked a model for.
+    is_fresh: bool,
     log: Vec<LogLine>,
     log_bytes: u64,
     shown_bytes: u64,
@@ -91,6 +96,7 @@ impl Window {
             unpriced: false,
             paid: Vec::new(),
             repeats: false,
+            is_fresh: false,
             log: Vec::new(),
             log_bytes: 0,
             shown_bytes: 0,
@@ -149,6 +155,24 @@ impl Window {
     /// Whether effects are answered from the record only.
     pub fn is_replay(&self) -> bool {
         self.journal.is_replay()
+    }
+
+    /// Says whether the next call is about a generation that is being made: a
+    /// comparison has no record of that.
+    pub fn asks_of(&mut self, is_being_made: bool) {
+        self.is_fresh = is_being_made && self.journal.comparison.is_some();
+    }
+
+    /// Notes what a call needed that a comparison answered from the record, for
+    /// a capability that asks for its grants itself.
+    pub fn needed<A: Serialize>(&mut self, call: &Call<'_, A>) {
+        if let Some(comparison) = &mut self.journal.comparison
+            && let Err(refusal) = self.agent.check(call.grant)
+        {
+            let args = codec::encode(call.args).unwrap_or_default();
+            let call = shown(call.kind, &args);
+            comparison.ungranted.push((call, refusal));
+        }
     }
 
     /// Counts a host call that has no effect to record: it depends on nothing
@@ -218,6 +242,7 @@ impl Window {
             args_hash: asked.args_hash.clone(),
         };
         let answer = effect(place).await;
+        killpoint::reached(killpoint::Place::EffectAfter);
         self.record(&asked, started.elapsed(), answer)
     }
 
@@ -245,7 +270,9 @@ impl Window {
         let started = Instant::now();
         let at = self.now_ns();
         let recorder = Recorder::new(asked, self.journal.part(), at, started);
+        killpoint::reached(killpoint::Place::StoredBefore);
         let answer = effect(recorder).await.map_err(Stop::Host)?;
+        killpoint::reached(killpoint::Place::StoredAfter);
         self.journal.stored();
         self.clock.advance(at);
         self.receipt.timing.host_us += micros(started.elapsed());
@@ -292,6 +319,9 @@ impl Window {
         let usage = self.next_usage(usage);
         self.receipt.timing.model_us += micros(took);
         self.bill(&usage);
+        if let Some(comparison) = &mut self.journal.comparison {
+            comparison.settle(&usage);
+        }
         self.journal.usage.push(usage);
     }
 
@@ -317,25 +347,6 @@ impl Window {
             }
             None => self.unpriced = true,
         }
-    }
-
-    /// Adds a line to the turn's log, cut off where the log is full.
-    pub fn log(&mut self, level: &str, message: &str, fields: &str) {
-        let size = (message.len() + fields.len()) as u64;
-        let room = self.agent.limits.log_bytes.saturating_sub(self.log_bytes);
-        let (message, dropped) = cut(message, room);
-        self.receipt.log_bytes_dropped += dropped;
-        self.log_bytes = self.log_bytes.saturating_add(size);
-        if message.is_empty() && dropped > 0 {
-            return;
-        }
-        tracing::debug!(target: "anchorhold::agent", turn = %self.identity.turn, agent = %self.agent.name, level, message);
-        self.log.push(LogLine {
-            seq: i64::try_from(self.log.len()).unwrap_or(i64::MAX) + 1,
-            level: level.to_owned(),
-            message: message.to_owned(),
-            fields: fields.to_owned(),
-        });
     }
 
     /// The agent's database is about to be changed.
@@ -365,7 +376,7 @@ impl Window {
         }
         Closed {
             unasked: self.journal.left_over(),
-            unrecorded: std::mem::take(&mut self.journal.unrecorded),
+            comparison: self.journal.comparison.take().unwrap_or_default(),
             receipt: self.receipt,
             journal: self.journal.take(),
             log: self.log,
@@ -389,6 +400,7 @@ impl Window {
         commit: Commit,
     ) -> Result<Option<Result<R, E>>, Stop>
     where
+        A: Serialize,
         R: Serialize + DeserializeOwned,
         E: Serialize + DeserializeOwned + Refusable,
     {
@@ -396,24 +408,23 @@ impl Window {
         self.repeats = matches!(found, Found::CutOff);
         let unknown = |why: &str| E::unknown(format!("{}: {why}", call.kind));
         let refusal = match found {
-            Found::Answer(answer) => return Ok(Some(answer)),
+            Found::Answer(answer) => {
+                if answer.is_ok() && call.grant.is_some() {
+                    self.needed(call);
+                }
+                return Ok(Some(answer));
+            }
             Found::CutOff if commit == Commit::Once => unknown(CUT_OFF),
-            Found::Unrecorded => unknown(UNRECORDED),
-            Found::CutOff | Found::Nothing => match self.check(call) {
-                Ok(()) => return Ok(None),
-                Err(refusal) => E::denied(refusal),
-            },
+            Found::Unrecorded(Unrecorded::Refused) => unknown(UNRECORDED),
+            Found::Unrecorded(Unrecorded::Spent) => E::over_budget(SPENT.to_owned()),
+            Found::Unrecorded(Unrecorded::Made) | Found::CutOff | Found::Nothing => {
+                match self.agent.check(call.grant) {
+                    Ok(()) => return Ok(None),
+                    Err(refusal) => E::denied(refusal),
+                }
+            }
         };
         self.record(asked, Duration::ZERO, Err(refusal)).map(Some)
-    }
-
-    fn check<A>(&self, call: &Call<'_, A>) -> Result<(), String> {
-        match call.grant {
-            Some(grant) if !self.agent.grants.allows(grant) => {
-                Err(self.agent.grants.refusal(&self.agent.name, grant))
-            }
-            _ => Ok(()),
-        }
     }
 
     fn check_bytes(&self, kind: &'static str, bytes: usize) -> Result<(), Stop> {
@@ -429,11 +440,14 @@ impl Window {
         &mut self,
         asked: &Asked,
     ) -> Result<Found<R, E>, Stop> {
+        if std::mem::take(&mut self.is_fresh) {
+            return Ok(Found::Nothing);
+        }
         let Some(entry) = self.journal.recorded(asked) else {
-            return if self.journal.is_by_content() {
+            return if let Some(comparison) = &mut self.journal.comparison {
                 let call = shown(asked.kind, &asked.args);
-                self.journal.unrecorded.push(call);
-                Ok(Found::Unrecorded)
+                let unrecorded = comparison.unrecorded(asked.kind, call);
+                Ok(Found::Unrecorded(unrecorded))
             } else if self.journal.is_replay() {
                 Err(Stop::Diverged {
                     asked: asked.kind.to_owned(),
@@ -473,7 +487,10 @@ impl Window {
         };
         let begun = asked.entry(JournalStatus::Begun, None, self.now_ns(), 0);
         self.journal.pending.push(begun);
-        self.store_pending(durability).await
+        killpoint::reached(killpoint::Place::IntentBefore);
+        self.store_pending(durability).await?;
+        killpoint::reached(killpoint::Place::IntentAfter);
+        Ok(())
     }
 
     /// Records how a call ended and moves the guest's time on.
@@ -503,6 +520,9 @@ impl Window {
     async fn store_pending(&mut self, durability: Durability) -> Result<(), Stop> {
         let Identity { tenant, turn, .. } = &self.identity;
         let part = self.journal.take();
+        if self.journal.is_replay() {
+            return Ok(());
+        }
         self.store
             .append_journal(tenant, turn, part, durability)
             .await
@@ -525,8 +545,10 @@ enum Found<R, E> {
     /// It was about to happen.
     CutOff,
     /// Nothing, in a re-run that does nothing outside.
-    Unrecorded,
+    Unrecorded(Unrecorded),
 }
+
+const SPENT: &str = "what was set aside for model calls of this replay is spent";
 
 const UNRECORDED: &str = "it was not recorded, and a replay does nothing outside";
 
@@ -537,10 +559,9 @@ pub(crate) struct Closed {
     pub(crate) receipt: Receipt,
     pub(crate) journal: JournalPart,
     pub(crate) log: Vec<LogLine>,
-    /// Recorded calls that a re-run did not ask for.
-    pub(crate) unasked: Vec<String>,
-    /// Calls of a re-run that nothing was recorded for.
-    pub(crate) unrecorded: Vec<String>,
+    /// Recorded calls that a re-run did not ask for, with their places.
+    pub(crate) unasked: Vec<(i64, String)>,
+    pub(crate) comparison: Comparison,
     /// A call that goes on without an instance.
     pub(crate) parked: Option<Parked>,
 }
@@ -561,13 +582,4 @@ impl Refusable for NoError {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// The part of a text that fits, and how many bytes do not.
-fn cut(text: &str, room: u64) -> (&str, u64) {
-    let mut end = usize::try_from(room).unwrap_or(usize::MAX).min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    (&text[..end], (text.len() - end) as u64)
 }

@@ -1,5 +1,7 @@
 //! What keeps a host alive and watched: health and metrics.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,6 +9,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Api, Code, Problem};
+
+/// How long the store may take for a write until it counts as down: shorter
+/// than who asks for the health waits.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
@@ -29,11 +35,32 @@ async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
     if api.host.stopping().is_cancelled() {
         return Err(not_ready("the host is stopping"));
     }
-    if let Err(error) = api.host.store.check().await {
-        tracing::warn!(error = %format!("{error:#}"), "not ready: the store does not take writes");
-        return Err(not_ready("the store does not take writes"));
+    match tokio::time::timeout(PATIENCE, api.host.store.check()).await {
+        Ok(Ok(())) => Ok("ready\n"),
+        Ok(Err(error)) => {
+            let error = format!("{error:#}");
+            tracing::warn!(error, "not ready: the store does not take writes");
+            Err(not_ready(why_no_writes(&error)))
+        }
+        Err(_) => {
+            tracing::warn!("not ready: the store has taken no write for a while");
+            Err(not_ready(
+                "the store does not take writes: it waits for the disk, or for another process that holds the database",
+            ))
+        }
     }
-    Ok("ready\n")
+}
+
+/// What may be told to anybody of why the store fails.
+fn why_no_writes(error: &str) -> &'static str {
+    let has = |words: &str| error.contains(words);
+    if has("is full") || has("No space left") {
+        "the store does not take writes: the disk is full"
+    } else if has("is locked") {
+        "the store does not take writes: another process holds the database"
+    } else {
+        "the store does not take writes"
+    }
 }
 
 /// Counts and durations as Prometheus reads them.

@@ -127,11 +127,11 @@ async fn say(
     let seat = api.host.inbox.seat().ok_or_else(Problem::busy)?;
     let inbox = &api.host.inbox;
     let admitted = if wants_events(headers) || wants_async(headers) {
-        inbox.admit(inbound, seat).await?
+        inbox.admit(inbound, seat).await
     } else {
-        inbox.admit_until_answered(inbound, seat).await?
+        inbox.admit_until_answered(inbound, seat).await
     };
-    match admitted {
+    match admitted.map_err(|error| Problem::not_taken(&error))? {
         Admitted::Turn(feed) => answer(api, caller, &feed, headers).await,
         Admitted::Repeated(turn) => repeated(api, caller, &turn, headers).await,
         Admitted::KeyReused => Err(Problem::new(

@@ -37,6 +37,8 @@ pub enum Code {
     Busy,
     /// Its sender has sent too much of it lately.
     RateLimited,
+    /// The host cannot store anything now.
+    Unavailable,
     Internal,
 }
 
@@ -53,6 +55,7 @@ impl Code {
             Self::IdempotencyMismatch | Self::InvalidComponent => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Busy | Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::InvalidResponse => StatusCode::BAD_GATEWAY,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -108,6 +111,17 @@ impl Problem {
         let mut problem = Self::new(Code::RateLimited, detail);
         let seconds = retry_after_ms.div_ceil(1_000);
         problem.retry_after_s = Some(u32::try_from(seconds).unwrap_or(u32::MAX));
+        problem
+    }
+
+    /// Something that the store did not take in: `cause` is logged.
+    pub fn not_taken(cause: &anyhow::Error) -> Self {
+        tracing::error!(error = %format!("{cause:#}"), "a message was not stored");
+        let mut problem = Self::new(
+            Code::Unavailable,
+            "the host cannot store this now, so nothing was taken in; send it again later, with the same idempotency-key",
+        );
+        problem.retry_after_s = Some(5);
         problem
     }
 

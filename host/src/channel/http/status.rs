@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 use super::views::ModelView;
 use super::{Api, Caller, Problem};
 use crate::config::{Alias, Llm};
+use crate::llm::ProviderState;
 use crate::registry::CONTRACT;
 use crate::runtime::CacheCounts;
 use crate::store::Scope;
@@ -25,6 +26,8 @@ struct Status {
     turns_in_progress: usize,
     /// What agents may ask for, as far as they are granted it.
     models: Vec<ModelView>,
+    /// How providers of models did since the start.
+    providers: Vec<ProviderState>,
     /// What is in memory and how it got there.
     cache: CacheCounts,
     /// Where everything is kept; only administrators see it.
@@ -49,6 +52,7 @@ async fn status(State(api): State<Api>, caller: Caller) -> Result<Json<Status>, 
         uptime_ms: u64::try_from(api.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         turns_in_progress: api.host.scheduler.load(),
         models: models(&api.host.config.llm),
+        providers: api.host.services.gateway.providers(),
         cache: api.host.agents.counts(),
         data_dir,
     }))

@@ -5,11 +5,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::{Path, Query, Unread};
+use super::extract::{Path, Query};
 use super::page::{Items, Page, page_size};
 pub(super) use super::views::TurnView;
 use super::views::{JournalItem, LogItem, MessageItem};
@@ -17,7 +16,6 @@ use super::{Api, Caller, Code, Problem, questions, sse};
 use crate::codec;
 use crate::runtime::Failure;
 use crate::store::{Scope, StoredMessage, TurnFilter, TurnStatus, TurnSummary};
-use crate::turn::Replayed;
 
 /// Which turns to list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -27,6 +25,10 @@ pub(super) struct ListTurns {
     agent: Option<String>,
     conversation: Option<String>,
     status: Option<TurnStatus>,
+    /// Only turns accepted at this time or later, in milliseconds since 1970.
+    since_ms: Option<i64>,
+    /// Only turns accepted before this time.
+    until_ms: Option<i64>,
     /// How many items, at most 500; 50 without it.
     limit: Option<u32>,
     /// `next` of the page before.
@@ -41,7 +43,6 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(journal))
         .routes(routes!(log))
         .routes(routes!(cancel))
-        .routes(routes!(replay))
         .routes(routes!(messages))
 }
 
@@ -129,6 +130,8 @@ pub(super) async fn list(
         agent: query.agent,
         conversation: query.conversation,
         status: query.status,
+        since: query.since_ms,
+        until: query.until_ms,
         before: query.cursor,
         limit,
     };
@@ -240,42 +243,6 @@ pub(super) async fn cancel(
     }
     api.host.scheduler.cancel(&caller.tenant, &turn).await?;
     Ok((StatusCode::ACCEPTED, Json(view)))
-}
-
-/// How a turn is run again.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Replay {
-    /// Another version than the one that ran.
-    version: Option<i64>,
-}
-
-/// Runs an ended turn again from its journal, with no effect outside, and says
-/// whether it is the same.
-#[utoipa::path(post, path = "/api/v1/turns/{turn}/replay", tag = "turns", params(("turn" = String, Path)), request_body = Option<Replay>, responses((status = 200, body = Replayed)))]
-pub(super) async fn replay(
-    State(api): State<Api>,
-    caller: Caller,
-    Path(turn): Path<String>,
-    body: Unread,
-) -> Result<Json<Replayed>, Problem> {
-    caller.require(Scope::Write)?;
-    let wanted: Replay = body.json_or_default().await?;
-    let view = TurnView::load(&api, &caller.tenant, &turn).await?;
-    if !view.status.is_final() {
-        return Err(Problem::new(
-            Code::Conflict,
-            format!("turn {turn} has not ended"),
-        ));
-    }
-    let replayed = api
-        .host
-        .scheduler
-        .replay(&caller.tenant, &turn, wanted.version)
-        .await;
-    replayed
-        .map(Json)
-        .map_err(|error| Problem::new(Code::Conflict, format!("{error:#}")))
 }
 
 /// The messages of a conversation, oldest first.

@@ -15,7 +15,7 @@ use crate::cli::wire::text;
 const PIECE_BYTES: usize = 64 << 10;
 
 /// The digest of a component: of a file, which is uploaded, or as it is given.
-pub(super) async fn digest_of(client: &Client, component: &str) -> Result<String> {
+pub(in crate::cli) async fn digest_of(client: &Client, component: &str) -> Result<String> {
     match std::fs::read(component) {
         Ok(bytes) => upload(client, bytes).await,
         Err(_) if is_digest(component) => Ok(component.to_lowercase()),

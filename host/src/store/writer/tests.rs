@@ -118,3 +118,10 @@ async fn a_disk_that_fails_takes_in_nothing_more() {
         "{error:#}"
     );
 }
+
+#[test]
+fn another_process_may_hold_the_database_for_half_a_minute() {
+    let attempts = u32::try_from(PAUSES.len()).unwrap() + 1;
+    let patience = crate::store::sql::BUSY_TIMEOUT * attempts + PAUSES.iter().sum();
+    assert!(patience >= Duration::from_secs(30), "{patience:?}");
+}

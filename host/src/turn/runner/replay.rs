@@ -1,49 +1,61 @@
 //! Running an ended turn again from its journal, with no effect outside.
 
+mod report;
+
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
-use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use report::{Difference, Replayed};
 
 use super::{Job, Runner};
 use crate::codec;
-use crate::runtime::{Deadline, Failure, FailureCode, Finished, Run};
-use crate::store::TurnRow;
+use crate::registry::Manifest;
+use crate::runtime::{Deadline, Failure, FailureCode, Loaded, ResolvedAgent, Run};
+use crate::store::{AgentVersion, JournalEntry, TurnRow};
+use crate::turn::comparison::Comparison;
 use crate::turn::feed::Feed;
+use crate::turn::journal::Journal;
 use crate::turn::plan::{Pins, Plan};
-use crate::turn::receipt::Receipt;
+use report::Before;
 
-/// What a re-run gave.
-#[derive(Debug, Clone, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Replayed {
-    pub turn: String,
-    pub version: i64,
-    /// Whether outcome, output and calls are the same, and the fuel, too, if it
-    /// is the version that ran.
-    pub same: bool,
-    pub differences: Vec<Difference>,
-    pub receipt: Receipt,
+/// How a turn is run again; by what ran, if nothing is set.
+#[derive(Debug, Clone, Default)]
+pub struct Replay {
+    /// Another version.
+    pub version: Option<i64>,
+    /// Digest of a component to run instead of the version's.
+    pub component: Option<String>,
+    /// Configuration to run with instead of the version's.
+    pub config: Option<Map<String, Value>>,
+    /// Model calls that were not recorded are made for so much, in millionths of
+    /// a dollar.
+    pub live_micro_usd: Option<u64>,
 }
 
-/// Something that was not the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Difference {
-    pub what: String,
-    pub before: String,
-    pub after: String,
+impl Replay {
+    /// Whether it is what ran, so that it must come to the same.
+    fn is_exact(&self, ran: i64) -> bool {
+        self.version.is_none_or(|version| version == ran)
+            && self.component.is_none()
+            && self.config.is_none()
+            && self.live_micro_usd.is_none()
+    }
 }
 
 impl Runner {
     /// Runs an ended turn again from its journal, with no effect outside, and
-    /// compares: by the version that ran, which must come to the same byte for
-    /// byte, or by `version`, whose calls are answered where the record has the
-    /// same ones.
+    /// compares: by what ran, which must come to the same byte for byte, or by
+    /// something else, whose calls are answered where the record has the same
+    /// ones.
     ///
     /// # Errors
     ///
-    /// If the turn or the version is not there, or the turn has not ended, or it
-    /// was stopped from outside, so that it has no end of its own to compare with.
-    pub async fn replay(&self, tenant: &str, turn: &str, version: Option<i64>) -> Result<Replayed> {
+    /// If the turn, the version or the component is not there, or the turn has
+    /// not ended, or it was stopped from outside, so that it has no end of its
+    /// own to compare with, or its journal cannot be read by this host.
+    pub async fn replay(&self, tenant: &str, turn: &str, how: Replay) -> Result<Replayed> {
         let row = self
             .store
             .turn(tenant, turn)
@@ -55,49 +67,122 @@ impl Runner {
         let Some(pins) = Pins::of(&row)? else {
             bail!("turn {turn} was never run");
         };
-        let recorded = recorded_failure(&row)?;
-        if recorded
+        let failure = recorded_failure(&row)?;
+        if failure
             .as_ref()
             .is_some_and(|failure| is_from_outside(failure.code))
         {
             bail!("turn {turn} was stopped from outside, so there is nothing to compare with");
         }
-        let is_exact = version.is_none_or(|version| version == pins.version);
-        let plan = self.plan_of_replay(&row, pins, version).await?;
-        let version = plan.agent.version;
+        let before = Before {
+            failure,
+            is_exact: how.is_exact(pins.version),
+            usage: self.store.usage_of_turn(tenant, turn).await?,
+        };
+        let plan = self.plan_of_replay(&row, pins, how).await?;
+        let agent = Arc::clone(&plan.agent);
         let job = Job::of_row(&row, Arc::new(Feed::new(row.id.clone())))?;
-        let input = self.with_history(&job, &plan.agent).await?;
-        let deadline = Deadline::after_ms(plan.agent.limits.wall_ms);
+        let input = self.with_history(&job, &agent).await?;
+        let deadline = Deadline::after_ms(agent.limits.wall_ms);
         let Run::Finished(finished) = self.run_instance(&job, plan, &input, &deadline).await else {
             bail!("a replay waits for nothing, and this one did");
         };
-        compare(&row, version, is_exact, recorded, finished)
+        report::compare(&row, &agent, before, finished)
     }
 
-    /// What is to run, and nothing but the record to answer from.
-    async fn plan_of_replay(
+    /// What is to run, and the record to answer from.
+    async fn plan_of_replay(&self, row: &TurnRow, pins: Pins, how: Replay) -> Result<Plan> {
+        let recorded = self.store.journal(&row.tenant_id, &row.id).await?;
+        check_format(row, &recorded)?;
+        let mut version = self.version_of_replay(row, &pins, &how).await?;
+        if let Some(digest) = &how.component {
+            self.put_component(&row.tenant_id, &mut version, digest)
+                .await?;
+        }
+        let loaded = self.agents.load_version(version).await;
+        let loaded = loaded.map_err(|failure| anyhow!(in_full(failure)))?;
+        if how.is_exact(pins.version) {
+            return Ok(Plan::of_replay(&loaded, pins, recorded));
+        }
+        let comparison = Comparison::new(how.live_micro_usd);
+        Ok(Plan::of_comparison(
+            configured(loaded, how.config),
+            pins.started_ms,
+            Journal::compare(recorded, comparison),
+        ))
+    }
+
+    async fn version_of_replay(
         &self,
         row: &TurnRow,
-        pins: Pins,
-        version: Option<i64>,
-    ) -> Result<Plan> {
-        let recorded = self.store.journal(&row.tenant_id, &row.id).await?;
-        let wanted = version.unwrap_or(pins.version);
-        let (tenant, agent) = (&row.tenant_id, &row.agent);
-        let known = self.store.agent_version(tenant, agent, Some(wanted));
-        if known.await?.is_none() {
-            bail!("agent {agent} has no version {wanted}; see: anchorhold agents show {agent}");
-        }
-        let loaded = self
-            .agents
-            .resolve_version(tenant, agent, wanted)
-            .await
-            .map_err(|failure| anyhow!(failure.message))?;
-        Ok(if wanted == pins.version {
-            Plan::of_replay(&loaded, pins, recorded)
-        } else {
-            Plan::of_comparison(loaded, pins.started_ms, recorded)
+        pins: &Pins,
+        how: &Replay,
+    ) -> Result<AgentVersion> {
+        let wanted = how.version.unwrap_or(pins.version);
+        let agent = &row.agent;
+        let known = self
+            .store
+            .agent_version(&row.tenant_id, agent, Some(wanted))
+            .await?;
+        known.with_context(|| {
+            format!("agent {agent} has no version {wanted}; see: anchorhold agents show {agent}")
         })
+    }
+
+    /// Puts another component into a version, with its own manifest; one that
+    /// says nothing of itself keeps that of the version.
+    async fn put_component(
+        &self,
+        tenant: &str,
+        version: &mut AgentVersion,
+        digest: &str,
+    ) -> Result<()> {
+        let row = self.store.component(tenant, digest).await?;
+        let row =
+            row.with_context(|| format!("there is no component {digest}; upload it first"))?;
+        if version.digest == row.digest {
+            return Ok(());
+        }
+        let manifest: Manifest = serde_json::from_str(&row.manifest)
+            .with_context(|| format!("the manifest of component {digest} cannot be read"))?;
+        if manifest != Manifest::default() {
+            version.spec.manifest = manifest;
+        }
+        version.digest = row.digest;
+        Ok(())
+    }
+}
+
+fn configured(loaded: Loaded, config: Option<Map<String, Value>>) -> Loaded {
+    let Some(config) = config else {
+        return loaded;
+    };
+    let agent = ResolvedAgent {
+        config,
+        ..ResolvedAgent::clone(&loaded.agent)
+    };
+    Loaded {
+        agent: Arc::new(agent),
+        ..loaded
+    }
+}
+
+/// Refuses what only a newer host can read, before anything is run.
+fn check_format(row: &TurnRow, recorded: &[JournalEntry]) -> Result<()> {
+    let results = recorded.iter().filter_map(|entry| entry.result.as_ref());
+    let args = recorded.iter().map(|entry| &entry.args);
+    let of_turn = std::iter::once(&row.input).chain(&row.output);
+    for bytes in of_turn.chain(args).chain(results) {
+        codec::check(bytes)
+            .with_context(|| format!("the journal of turn {} cannot be read", row.id))?;
+    }
+    Ok(())
+}
+
+fn in_full(failure: Failure) -> String {
+    match failure.detail {
+        Some(detail) => format!("{} {detail}", failure.message),
+        None => failure.message,
     }
 }
 
@@ -118,74 +203,4 @@ fn is_from_outside(code: FailureCode) -> bool {
             | FailureCode::Busy
             | FailureCode::Internal
     )
-}
-
-/// What differs between a turn as it was and as it came out again. The fuel of
-/// another version is told and does not count.
-fn compare(
-    row: &TurnRow,
-    version: i64,
-    is_exact: bool,
-    recorded: Option<Failure>,
-    finished: Finished,
-) -> Result<Replayed> {
-    let before: Receipt = serde_json::from_str(row.receipt.as_deref().unwrap_or("{}"))
-        .context("the receipt cannot be read")?;
-    let Finished { outcome, closed } = finished;
-    let mut found = Differences::default();
-    found.add(
-        "outcome",
-        ended(recorded.as_ref()),
-        ended(outcome.as_ref().err()),
-    );
-    let output = outcome.as_ref().ok().map(codec::encode).transpose()?;
-    found.add(
-        "output",
-        shown(row.output.as_deref()),
-        shown(output.as_deref()),
-    );
-    let after = closed.receipt;
-    found.add("host calls", before.host_calls, after.host_calls);
-    for call in closed.unasked {
-        found.add("calls", call, "not asked for");
-    }
-    for call in closed.unrecorded {
-        found.add("calls", "not asked for", call);
-    }
-    let same = found.0.is_empty();
-    found.add("fuel", before.fuel, after.fuel);
-    Ok(Replayed {
-        turn: row.id.clone(),
-        version,
-        same: same && (!is_exact || found.0.is_empty()),
-        differences: found.0,
-        receipt: after,
-    })
-}
-
-#[derive(Default)]
-struct Differences(Vec<Difference>);
-
-impl Differences {
-    fn add(&mut self, what: &str, before: impl ToString, after: impl ToString) {
-        let (before, after) = (before.to_string(), after.to_string());
-        if before != after {
-            self.0.push(Difference {
-                what: what.to_owned(),
-                before,
-                after,
-            });
-        }
-    }
-}
-
-fn ended(failure: Option<&Failure>) -> String {
-    failure.map_or_else(
-        || "completed".to_owned(),
-        |failure| format!("{:?}: {}", failure.code, failure.message),
-    )
-}
-
-fn shown(output: Option<&[u8]>) -> String {
-    output.map_or_else(String::new, |bytes| codec::to_json(bytes).to_string())
 }

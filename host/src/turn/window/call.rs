@@ -86,4 +86,12 @@ pub trait Refusable {
 
     /// The error for a call of which nobody knows whether it took effect.
     fn unknown(message: String) -> Self;
+
+    /// The error for a call that there is no money for.
+    fn over_budget(message: String) -> Self
+    where
+        Self: Sized,
+    {
+        Self::denied(message)
+    }
 }

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Call, Commit, Refusable, Stop, Window};
 use crate::codec;
+use crate::killpoint;
 use crate::store::{JournalEntry, JournalPart, JournalStatus};
 use crate::turn::feed::FeedEvent;
 use crate::turn::journal::Asked;
@@ -98,6 +99,7 @@ impl Window {
                 return self.record(&asked, started.elapsed(), Err(refusal));
             }
             self.journal.stored();
+            killpoint::reached(killpoint::Place::WaitBegun);
         }
         let outcome = self.outcome(asked.seq, may_suspend, asked_of).await?;
         let answer = codec::decode(&outcome).map_err(Stop::Host)?;
