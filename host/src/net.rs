@@ -19,7 +19,6 @@ use crate::config::HttpLimits;
 
 pub use outbound::Outbound;
 
-use crate::config::HttpLimits;
 use crate::runtime::bindings::types;
 use target::Target;
 

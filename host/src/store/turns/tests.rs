@@ -18,6 +18,9 @@ fn turn(id: &str, created_at: i64) -> NewTurn {
         message: None,
         idempotency: None,
         delivery: None,
+        parent: None,
+        callback: None,
+        only_if_idle: false,
         created_at,
     }
 }
