@@ -86,10 +86,12 @@ impl Dispatcher {
 
     /// Starts what is due; answers how long to wait for more.
     async fn start_due(self: &Arc<Self>) -> Result<Duration> {
+        // Before the look, so that nothing falls between.
+        let now = now_ms();
         while self.start_some().await? {}
-        let wait = match self.store.next_delivery_at().await? {
-            Some(at) if at > now_ms() => Duration::from_millis((at - now_ms()).unsigned_abs()),
-            _ => LONGEST_WAIT,
+        let wait = match self.store.next_delivery_at(now).await? {
+            Some(at) => Duration::from_millis((at - now_ms()).max(0).unsigned_abs()),
+            None => LONGEST_WAIT,
         };
         Ok(wait.min(LONGEST_WAIT))
     }

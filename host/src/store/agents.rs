@@ -139,11 +139,14 @@ impl Store {
             let Some(spec) = version_spec(db, &tenant, &agent, version)? else {
                 return Ok(false);
             };
+            let before = answering(db, &tenant, &agent)?;
             put_label(db, &tenant, &agent, &label, version)?;
             if label == PRODUCTION {
                 adopt(db, &tenant, &agent, &spec)?;
                 subscribe(db, &tenant, &agent, &spec)?;
-                events::publish(db, &agent_updated(&tenant, &agent, version))?;
+                if before.is_some_and(|before| before != version) {
+                    events::publish(db, &agent_updated(&tenant, &agent, version))?;
+                }
             }
             Ok(true)
         })
@@ -270,7 +273,7 @@ impl Store {
 
 fn add_version(db: &Connection, new: &NewVersion) -> Result<i64> {
     let (tenant, agent) = (&new.tenant, &new.agent);
-    let answered = answers(db, tenant, agent)?;
+    let before = answering(db, tenant, agent)?;
     put_agent(db, new)?;
     let spec = serde_json::to_string(&new.spec)?;
     let equal = equal_version(db, new, &spec)?;
@@ -280,17 +283,17 @@ fn add_version(db: &Connection, new: &NewVersion) -> Result<i64> {
     };
     put_label(db, tenant, agent, PRODUCTION, version)?;
     subscribe(db, tenant, agent, &new.spec)?;
-    if !answered && answers(db, tenant, agent)? {
-        let registered = agent_registered(tenant, agent, version, &new.digest);
-        events::publish(db, &registered)?;
-    } else if equal.is_none() {
-        events::publish(db, &agent_updated(tenant, agent, version))?;
-    }
+    let event = match (before, answering(db, tenant, agent)?) {
+        (None, Some(_)) => agent_registered(tenant, agent, version, &new.digest),
+        (Some(before), Some(_)) if before != version => agent_updated(tenant, agent, version),
+        _ => return Ok(version),
+    };
+    events::publish(db, &event)?;
     Ok(version)
 }
 
-/// Whether an agent has a version that answers.
-fn answers(db: &Connection, tenant: &str, agent: &str) -> Result<bool> {
+/// The version of an agent that answers.
+fn answering(db: &Connection, tenant: &str, agent: &str) -> Result<Option<i64>> {
     let row: Option<(i64,)> = sql::one(
         db,
         "SELECT l.version FROM agents a
@@ -298,7 +301,7 @@ fn answers(db: &Connection, tenant: &str, agent: &str) -> Result<bool> {
          WHERE a.tenant_id = ?1 AND a.name = ?2 AND a.status = 'enabled'",
         params![tenant, agent],
     )?;
-    Ok(row.is_some())
+    Ok(row.map(|(version,)| version))
 }
 
 /// The current version, if it is the same as the one to be added.

@@ -84,10 +84,11 @@ impl Store {
         Ok(rows)
     }
 
-    /// When the next delivery is due, in milliseconds since 1970.
-    pub async fn next_delivery_at(&self) -> Result<Option<i64>> {
-        let sql = "SELECT min(next_at) FROM deliveries WHERE status = 'pending'";
-        let at: Option<(Option<i64>,)> = self.one(sql, values![]).await?;
+    /// When the next delivery after `now` is due, in milliseconds since 1970.
+    /// What is due already is under way, or waits for one that is.
+    pub async fn next_delivery_at(&self, now: i64) -> Result<Option<i64>> {
+        let sql = "SELECT min(next_at) FROM deliveries WHERE status = 'pending' AND next_at > ?1";
+        let at: Option<(Option<i64>,)> = self.one(sql, values![now]).await?;
         Ok(at.and_then(|(at,)| at))
     }
 

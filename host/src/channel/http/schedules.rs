@@ -78,7 +78,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 }
 
 /// All schedules, first those made by API, then those of agents.
-#[utoipa::path(get, path = "/api/v1/schedules", tag = "events", params(Page),
+#[utoipa::path(get, path = "/api/v1/schedules", tag = "schedules", params(Page),
     responses((status = 200, body = Items<ScheduleView>)))]
 async fn list(
     State(api): State<Api>,
@@ -99,7 +99,7 @@ async fn list(
 }
 
 /// One schedule.
-#[utoipa::path(get, path = "/api/v1/schedules/{name}", tag = "events",
+#[utoipa::path(get, path = "/api/v1/schedules/{name}", tag = "schedules",
     params(("name" = String, Path), Owner), responses((status = 200, body = ScheduleView)))]
 async fn show(
     State(api): State<Api>,
@@ -113,7 +113,7 @@ async fn show(
 
 /// Makes a schedule, or replaces the one of this name. It counts as a
 /// publication.
-#[utoipa::path(put, path = "/api/v1/schedules/{name}", tag = "events", params(("name" = String, Path)),
+#[utoipa::path(put, path = "/api/v1/schedules/{name}", tag = "schedules", params(("name" = String, Path)),
     request_body = NewSchedule, responses((status = 200, body = ScheduleView)))]
 async fn put(
     State(api): State<Api>,
@@ -144,7 +144,7 @@ async fn put(
 }
 
 /// Removes a schedule.
-#[utoipa::path(delete, path = "/api/v1/schedules/{name}", tag = "events",
+#[utoipa::path(delete, path = "/api/v1/schedules/{name}", tag = "schedules",
     params(("name" = String, Path), Owner), responses((status = 204, description = "Removed")))]
 async fn remove(
     State(api): State<Api>,

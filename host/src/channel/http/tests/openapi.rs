@@ -9,7 +9,7 @@ use super::Fixture;
 const METHODS: [&str; 4] = ["get", "put", "post", "delete"];
 
 /// What docs/reference/api.md promises.
-const PROMISED: [&str; 32] = [
+const PROMISED: [&str; 38] = [
     "get /api/v1/agents",
     "get /api/v1/agents/{agent}",
     "put /api/v1/agents/{agent}",
@@ -31,6 +31,12 @@ const PROMISED: [&str; 32] = [
     "post /api/v1/events",
     "get /api/v1/events",
     "get /api/v1/events/dead",
+    "get /api/v1/events/stream",
+    "post /api/v1/events/replay",
+    "get /api/v1/schedules",
+    "get /api/v1/schedules/{name}",
+    "put /api/v1/schedules/{name}",
+    "delete /api/v1/schedules/{name}",
     "post /api/v1/events/dead/{event}/{agent}/retry",
     "get /api/v1/usage",
     "post /api/v1/tokens",

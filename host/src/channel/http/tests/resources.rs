@@ -217,7 +217,7 @@ async fn an_event_is_published_as_it_was_given() {
     let stored = fixture
         .host
         .store
-        .events("default", None, 0, 10)
+        .events("default", Some("note.added"), 0, 10)
         .await
         .unwrap();
     assert_eq!(stored[0].data, r#"{"z": 1, "a": 1.50}"#);
@@ -232,10 +232,11 @@ async fn an_event_is_published_as_it_was_given() {
         (&items[0]["source"], &items[0]["priority"]),
         (&json!("api:administrator"), &json!(2))
     );
-    let page = fixture.get("/api/v1/events?limit=1").await.json();
+    let page = fixture.get("/api/v1/events?limit=2").await.json();
+    assert_eq!(page["items"][0]["topic"], "system.started");
     let next = page["next"].as_str().unwrap();
     let page = fixture
-        .get(&format!("/api/v1/events?limit=1&cursor={next}"))
+        .get(&format!("/api/v1/events?limit=2&cursor={next}"))
         .await
         .json();
     assert_eq!(page["items"][0]["topic"], "other");
