@@ -215,3 +215,47 @@ fn read(schedule: &ScheduleRow, now: i64) -> Result<(NewEvent, Option<i64>)> {
     let hops = u32::try_from(schedule.hops).unwrap_or(u32::MAX);
     Ok((NewEvent { hops, ..event }, next))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(text: &str) -> i64 {
+        text.parse::<jiff::Timestamp>().unwrap().as_millisecond()
+    }
+
+    fn row(cron: Option<&str>, due: &str) -> ScheduleRow {
+        let publication = r#"{"topic":"a.b","data_json":"{}","ttl_ms":null,"priority":null,
+            "ordering_key":null,"correlation":null,"deliver_at_ms":null}"#;
+        ScheduleRow {
+            tenant_id: "default".to_owned(),
+            agent: "a".to_owned(),
+            name: "s".to_owned(),
+            cron: cron.map(str::to_owned),
+            time_zone: "UTC".to_owned(),
+            publication: publication.to_owned(),
+            source: "agent:a".to_owned(),
+            hops: 3,
+            next_at: ms(due),
+            last_at: None,
+            problem: None,
+            created_at: 0,
+        }
+    }
+
+    #[test]
+    fn what_was_missed_is_one_event_and_a_clock_set_back_repeats_none() {
+        let hourly = row(Some("0 * * * *"), "2026-01-01T10:00:00Z");
+        for (now, next) in [
+            ("2026-01-01T10:00:00Z", "2026-01-01T11:00:00Z"),
+            ("2026-01-05T13:30:00Z", "2026-01-05T14:00:00Z"),
+            ("2025-12-31T10:00:00Z", "2026-01-01T11:00:00Z"),
+        ] {
+            let (event, found) = read(&hourly, ms(now)).unwrap();
+            assert_eq!(found, Some(ms(next)), "{now}");
+            assert_eq!((event.hops, event.source.as_str()), (3, "agent:a"));
+        }
+        let once = row(None, "2026-01-01T10:00:00Z");
+        assert_eq!(read(&once, ms("2026-01-01T10:00:01Z")).unwrap().1, None);
+    }
+}
