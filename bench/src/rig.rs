@@ -74,6 +74,17 @@ impl Rig {
         message: &types::Message,
         kill: &KillSwitch,
     ) -> Finished {
+        self.run(agent, message, kill, Journal::live(None)).await
+    }
+
+    /// The same with a journal of its own.
+    pub(crate) async fn run(
+        &self,
+        agent: &Arc<ResolvedAgent>,
+        message: &types::Message,
+        kill: &KillSwitch,
+        journal: Journal,
+    ) -> Finished {
         let identity = Identity {
             tenant: DEFAULT_TENANT.to_owned(),
             turn: message.id.clone(),
@@ -87,7 +98,7 @@ impl Rig {
             Arc::clone(agent),
             Arc::clone(&self.host.store),
             feed,
-            Journal::live(None),
+            journal,
             now_ms().unsigned_abs() * 1_000_000,
         );
         let services = Arc::clone(&self.host.services);

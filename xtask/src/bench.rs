@@ -9,8 +9,9 @@ use crate::workspace::Workspace;
 use crate::{guests, step, wasm_target};
 
 /// In the order in which they run: `machine` first says what they ran on.
-const NAMES: [&str; 9] = [
-    "machine", "turn", "spawn", "evict", "register", "waiting", "http", "fair", "stop",
+const NAMES: [&str; 12] = [
+    "machine", "turn", "spawn", "evict", "register", "waiting", "http", "fair", "stop", "journal",
+    "resume", "replay",
 ];
 
 #[derive(clap::Args)]

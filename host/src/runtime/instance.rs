@@ -18,7 +18,7 @@ use crate::capability::database::{Databases, Owner};
 use crate::capability::llm::Generations;
 use crate::llm::Gateway;
 use crate::net::Outbound;
-use crate::store::{self, TurnKind};
+use crate::store::{self, JournalPart, TurnKind};
 use crate::turn::{Closed, Window};
 
 /// What capabilities act on; shared by all turns.
@@ -98,6 +98,13 @@ pub enum Output {
 pub struct Finished {
     pub outcome: Result<Output, Failure>,
     pub(crate) closed: Closed,
+}
+
+impl Finished {
+    /// What the turn recorded and did not store.
+    pub fn journal(&self) -> &JournalPart {
+        &self.closed.journal
+    }
 }
 
 /// Runs a turn: a fresh store, an instance, one call. Everything that goes wrong

@@ -5,6 +5,8 @@
 //! on the bill. A capability is only its effect and cannot forget a step.
 
 mod call;
+mod compared;
+mod recorder;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use call::{Call, Commit, Place, Refusable, Stop};
+pub use recorder::Recorder;
 
 use super::clock::GuestClock;
 use super::comparison::{Comparison, Unrecorded};
@@ -133,24 +136,6 @@ impl Window {
         self.journal.is_replay()
     }
 
-    /// Says whether the next call is about a generation that is being made: a
-    /// comparison has no record of that.
-    pub fn asks_of(&mut self, is_being_made: bool) {
-        self.is_fresh = is_being_made && self.journal.comparison.is_some();
-    }
-
-    /// Notes what a call needed that a comparison answered from the record, for
-    /// a capability that asks for its grants itself.
-    pub fn needed<A: Serialize>(&mut self, call: &Call<'_, A>) {
-        if let Some(comparison) = &mut self.journal.comparison
-            && let Err(refusal) = self.agent.check(call.grant)
-        {
-            let args = codec::encode(call.args).unwrap_or_default();
-            let call = shown(call.kind, &args);
-            comparison.ungranted.push((call, refusal));
-        }
-    }
-
     /// Counts a host call that has no effect to record: it depends on nothing
     /// but the turn itself.
     ///
@@ -248,6 +233,7 @@ impl Window {
         let recorder = Recorder {
             asked,
             before: self.journal.part(),
+            is_forgetful: self.journal.is_forgetful(),
             at,
             started,
             of: std::marker::PhantomData,
@@ -554,29 +540,6 @@ pub(crate) struct Closed {
     /// Recorded calls that a re-run did not ask for, with their places.
     pub(crate) unasked: Vec<(i64, String)>,
     pub(crate) comparison: Comparison,
-}
-
-/// Makes the journal entries that an effect stores together with itself.
-pub struct Recorder<R, E> {
-    asked: Asked,
-    before: JournalPart,
-    at: u64,
-    started: Instant,
-    of: std::marker::PhantomData<fn(R, E)>,
-}
-
-impl<R: Serialize, E: Serialize> Recorder<R, E> {
-    /// What to store: all that waits, and this call with its answer.
-    ///
-    /// # Errors
-    ///
-    /// If the answer cannot be encoded.
-    pub fn part(&self, answer: &Result<R, E>) -> anyhow::Result<JournalPart> {
-        let mut part = self.before.clone();
-        let entry = self.asked.ended(answer, self.at, self.started.elapsed())?;
-        part.entries.push(entry);
-        Ok(part)
-    }
 }
 
 impl Asked {
