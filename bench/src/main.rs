@@ -8,9 +8,13 @@ mod evict;
 mod fair;
 mod host;
 mod http;
+mod journal;
 mod machine;
 mod place;
+mod recorded;
 mod register;
+mod replay;
+mod resume;
 mod rig;
 mod spawn;
 mod stats;
@@ -70,6 +74,9 @@ enum Name {
     Http,
     Fair,
     Stop,
+    Journal,
+    Resume,
+    Replay,
 }
 
 fn main() -> Result<()> {
@@ -99,6 +106,9 @@ fn measure(name: Name, place: &place::Place) -> Result<Table> {
         Name::Spawn => (2, Box::pin(spawn::measure(place))),
         Name::Evict => (2, Box::pin(evict::measure(place))),
         Name::Stop => (2, Box::pin(stop::measure(place))),
+        Name::Journal => (2, Box::pin(journal::measure(place))),
+        Name::Resume => (2, Box::pin(resume::measure(place))),
+        Name::Replay => (2, Box::pin(replay::measure(place))),
         Name::Register => (1, Box::pin(register::measure(place))),
         Name::Waiting => (1, Box::pin(waiting::measure(place))),
         Name::Suspended => (1, Box::pin(suspended::measure(place))),

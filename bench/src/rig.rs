@@ -74,6 +74,17 @@ impl Rig {
         message: &types::Message,
         kill: &KillSwitch,
     ) -> Finished {
+        self.run(agent, message, kill, Journal::live(None)).await
+    }
+
+    /// The same with a journal of its own.
+    pub(crate) async fn run(
+        &self,
+        agent: &Arc<ResolvedAgent>,
+        message: &types::Message,
+        kill: &KillSwitch,
+        journal: Journal,
+    ) -> Finished {
         let identity = Identity {
             tenant: DEFAULT_TENANT.to_owned(),
             turn: message.id.clone(),
@@ -88,7 +99,7 @@ impl Rig {
             Arc::clone(agent),
             Arc::clone(&self.host.store),
             feed,
-            Journal::live(None),
+            journal,
             now_ms().unsigned_abs() * 1_000_000,
             Deadline::after_ms(agent.limits.wall_ms),
         );

@@ -161,8 +161,14 @@ impl Store {
         self.writer.settle().await
     }
 
-    /// Whether the database answers and takes writes.
+    /// Whether the database answers and takes writes, and has not failed one a
+    /// moment ago: the write that is tried here is small.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not.
     pub async fn check(&self) -> Result<()> {
+        self.writer.check()?;
         self.write(Durability::Written, |db: &Connection| {
             // A real write, so that a full disk is noticed.
             let sql = "UPDATE tenants SET created_at = created_at WHERE id = ?1";

@@ -9,7 +9,7 @@ use crate::workspace::Workspace;
 use crate::{guests, step, wasm_target};
 
 /// In the order in which they run: `machine` first says what they ran on.
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 13] = [
     "machine",
     "turn",
     "spawn",
@@ -20,6 +20,9 @@ const NAMES: [&str; 10] = [
     "http",
     "fair",
     "stop",
+    "journal",
+    "resume",
+    "replay",
 ];
 
 #[derive(clap::Args)]

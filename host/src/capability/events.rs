@@ -63,7 +63,8 @@ impl<'a> Events<'a> {
             tenant: identity.tenant.clone(),
             agent: self.window.agent().name.clone(),
             turn: identity.turn.clone(),
-            handles_event: identity.channel == CHANNEL,
+            // Also a turn that was asked for while one was handled.
+            handles_event: identity.channel == CHANNEL || identity.hops > 0,
         }
     }
 }

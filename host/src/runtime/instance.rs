@@ -22,7 +22,7 @@ use crate::inbox::Inbox;
 use crate::llm::Gateway;
 use crate::net::Outbound;
 use crate::outbox::Doorbell;
-use crate::store::{self, TurnKind};
+use crate::store::{self, JournalPart, TurnKind};
 use crate::turn::{Closed, Stop, Window};
 
 /// What capabilities act on; shared by all turns.
@@ -166,6 +166,13 @@ pub enum Output {
 pub struct Finished {
     pub outcome: Result<Output, Failure>,
     pub(crate) closed: Closed,
+}
+
+impl Finished {
+    /// What the turn recorded and did not store.
+    pub fn journal(&self) -> &JournalPart {
+        &self.closed.journal
+    }
 }
 
 /// How a run of a turn ended.

@@ -102,12 +102,16 @@ impl Store {
     }
 
     /// How many events led to what this turn does: one more than to the event
-    /// that it handles.
+    /// that it handles, or one of the turns that asked for it.
     pub async fn hops_of_turn(&self, tenant: &str, turn: &str) -> Result<u32> {
         let handled: Option<(Option<i64>,)> = self
             .one(
-                "SELECT max(e.hops) FROM deliveries d JOIN events e ON e.position = d.event_position
-             WHERE d.turn = ?2 AND d.tenant_id = ?1 AND d.status IN ('pending', 'dead')",
+                "WITH RECURSIVE up (turn) AS (
+                 SELECT ?2 UNION SELECT t.parent FROM turns t JOIN up ON t.id = up.turn
+                 WHERE t.tenant_id = ?1 AND t.parent IS NOT NULL)
+             SELECT max(e.hops) FROM up JOIN deliveries d ON d.turn = up.turn
+             JOIN events e ON e.position = d.event_position
+             WHERE d.tenant_id = ?1 AND d.status IN ('pending', 'dead')",
                 values![tenant, turn],
             )
             .await?;

@@ -144,6 +144,14 @@ impl Writer {
         self.write(Durability::Synced, nothing, |()| ()).await
     }
 
+    /// Whether the disk took what was written a moment ago.
+    pub(super) fn check(&self) -> Result<()> {
+        match self.progress.failure() {
+            Some(error) => Err(anyhow!("{error}")),
+            None => Ok(()),
+        }
+    }
+
     pub(super) async fn close(&self) {
         let (reply, closed) = oneshot::channel();
         if self.jobs.send(Message::Close(reply)).await.is_ok() {
@@ -190,6 +198,7 @@ fn commit(db: &Connection, mut group: Group, disk: &Disk) {
     match commit_once(db, &mut group, disk) {
         Ok(number) => hand_on(group, number, disk),
         Err(error) if group.len() == 1 => {
+            disk.progress.note(&error);
             for (_, job) in group {
                 job.finish(Err(anyhow!("{error:#}")));
             }
@@ -201,6 +210,7 @@ fn commit(db: &Connection, mut group: Group, disk: &Disk) {
                 match commit_once(db, &mut alone, disk) {
                     Ok(number) => hand_on(alone, number, disk),
                     Err(error) => {
+                        disk.progress.note(&error);
                         for (_, job) in alone {
                             job.finish(Err(anyhow!("{error:#}")));
                         }

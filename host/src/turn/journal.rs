@@ -56,6 +56,8 @@ pub struct Journal {
     pub(super) pending: Vec<JournalEntry>,
     pub(super) usage: Vec<UsageRow>,
     next_seq: i64,
+    /// What is recorded is thrown away: a measurement of what it costs.
+    is_forgetful: bool,
     /// None in a re-run that stores nothing.
     beginning: Option<Arc<Beginning>>,
 }
@@ -77,6 +79,14 @@ impl Journal {
             next_seq: 1,
             beginning,
             ..Self::default()
+        }
+    }
+
+    /// A journal that is never stored, to measure what storing one costs.
+    pub fn in_memory() -> Self {
+        Self {
+            is_forgetful: true,
+            ..Self::live(None)
         }
     }
 
@@ -111,6 +121,10 @@ impl Journal {
 
     pub(super) fn is_replay(&self) -> bool {
         self.replay_only
+    }
+
+    pub(super) fn is_forgetful(&self) -> bool {
+        self.is_forgetful
     }
 
     /// The place of the next call.
@@ -148,6 +162,9 @@ impl Journal {
 
     /// What waits to be stored.
     pub(super) fn part(&self) -> JournalPart {
+        if self.is_forgetful {
+            return JournalPart::default();
+        }
         JournalPart {
             begin: self.begin(),
             entries: self.pending.clone(),
@@ -157,6 +174,9 @@ impl Journal {
 
     /// Takes out what waits to be stored.
     pub(super) fn take(&mut self) -> JournalPart {
+        if self.is_forgetful {
+            return JournalPart::default();
+        }
         JournalPart {
             begin: self.begin(),
             entries: std::mem::take(&mut self.pending),

@@ -5,6 +5,7 @@
 //! on the bill. A capability is only its effect and cannot forget a step.
 
 mod call;
+mod compared;
 mod log;
 mod record;
 mod wait;
@@ -157,24 +158,6 @@ impl Window {
         self.journal.is_replay()
     }
 
-    /// Says whether the next call is about a generation that is being made: a
-    /// comparison has no record of that.
-    pub fn asks_of(&mut self, is_being_made: bool) {
-        self.is_fresh = is_being_made && self.journal.comparison.is_some();
-    }
-
-    /// Notes what a call needed that a comparison answered from the record, for
-    /// a capability that asks for its grants itself.
-    pub fn needed<A: Serialize>(&mut self, call: &Call<'_, A>) {
-        if let Some(comparison) = &mut self.journal.comparison
-            && let Err(refusal) = self.agent.check(call.grant)
-        {
-            let args = codec::encode(call.args).unwrap_or_default();
-            let call = shown(call.kind, &args);
-            comparison.ungranted.push((call, refusal));
-        }
-    }
-
     /// Counts a host call that has no effect to record: it depends on nothing
     /// but the turn itself.
     ///
@@ -269,7 +252,8 @@ impl Window {
         }
         let started = Instant::now();
         let at = self.now_ns();
-        let recorder = Recorder::new(asked, self.journal.part(), at, started);
+        let is_forgetful = self.journal.is_forgetful();
+        let recorder = Recorder::new(asked, self.journal.part(), is_forgetful, at, started);
         killpoint::reached(killpoint::Place::StoredBefore);
         let answer = effect(recorder).await.map_err(Stop::Host)?;
         killpoint::reached(killpoint::Place::StoredAfter);

@@ -8,11 +8,13 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use rusqlite::ErrorCode;
 use tracing::error;
 
 use super::Job;
@@ -22,12 +24,43 @@ use super::Job;
 pub(super) struct Progress {
     begun: AtomicU64,
     synced: AtomicU64,
+    /// When the disk had no room for a write, or failed it.
+    failed: Mutex<Option<(Instant, String)>>,
 }
+
+/// How long after a failed write the disk is not believed to have room because
+/// a small one succeeds.
+const DOUBT: Duration = Duration::from_secs(3);
 
 impl Progress {
     /// Counts before the commit, so that no reader sees what is not counted.
     pub(super) fn begin_commit(&self) -> u64 {
         self.begun.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Keeps in mind that the disk failed a write, if it was the disk.
+    pub(super) fn note(&self, error: &anyhow::Error) {
+        let of_disk = |code| matches!(code, ErrorCode::DiskFull | ErrorCode::SystemIoFailure);
+        let mut causes = error.chain();
+        let sql = causes.find_map(|cause| cause.downcast_ref::<rusqlite::Error>());
+        if sql
+            .and_then(rusqlite::Error::sqlite_error_code)
+            .is_some_and(of_disk)
+        {
+            *self.failed() = Some((Instant::now(), format!("{error:#}")));
+        }
+    }
+
+    /// How the disk failed a moment ago.
+    pub(super) fn failure(&self) -> Option<String> {
+        let failed = self.failed();
+        let (at, error) = failed.as_ref()?;
+        (at.elapsed() < DOUBT).then(|| error.clone())
+    }
+
+    /// A poisoned lock guards a plain value here, which is whole at all times.
+    fn failed(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether everything is synced that can be read.

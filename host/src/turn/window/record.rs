@@ -13,16 +13,24 @@ use crate::turn::journal::Asked;
 pub struct Recorder<R, E> {
     asked: Asked,
     before: JournalPart,
+    is_forgetful: bool,
     at: u64,
     started: Instant,
     of: PhantomData<fn(R, E)>,
 }
 
 impl<R: Serialize, E: Serialize> Recorder<R, E> {
-    pub(super) fn new(asked: Asked, before: JournalPart, at: u64, started: Instant) -> Self {
+    pub(super) fn new(
+        asked: Asked,
+        before: JournalPart,
+        is_forgetful: bool,
+        at: u64,
+        started: Instant,
+    ) -> Self {
         Self {
             asked,
             before,
+            is_forgetful,
             at,
             started,
             of: PhantomData,
@@ -36,6 +44,9 @@ impl<R: Serialize, E: Serialize> Recorder<R, E> {
     /// If the answer cannot be encoded.
     pub fn part(&self, answer: &Result<R, E>) -> anyhow::Result<JournalPart> {
         let mut part = self.before.clone();
+        if self.is_forgetful {
+            return Ok(part);
+        }
         let entry = self.asked.ended(answer, self.at, self.started.elapsed())?;
         part.entries.push(entry);
         Ok(part)

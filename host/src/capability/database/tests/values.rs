@@ -32,6 +32,22 @@ fn canonical(value: &Value) -> Value {
     }
 }
 
+fn as_sqlite_writes(number: f64) -> String {
+    let connection = rusqlite::Connection::open_in_memory().unwrap();
+    let text = connection.query_row("SELECT CAST(?1 AS TEXT)", [number], |row| row.get(0));
+    text.unwrap()
+}
+
+#[test]
+fn a_real_that_was_found_by_chance() {
+    let number = -3_110_242_825_672_579_840_i64 as f64 * 10f64.powi(-2);
+    assert_eq!(
+        real_text::of(number),
+        as_sqlite_writes(number),
+        "{number:e}"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -56,11 +72,7 @@ proptest! {
     #[test]
     fn reals_are_written_as_sqlite_writes_them(digits in any::<i64>(), shift in -40..20i32) {
         let number = digits as f64 * 10f64.powi(shift);
-        let connection = rusqlite::Connection::open_in_memory().unwrap();
-        let theirs: String = connection
-            .query_row("SELECT CAST(?1 AS TEXT)", [number], |row| row.get(0))
-            .unwrap();
-        let ours = real_text::of(number);
+        let (ours, theirs) = (real_text::of(number), as_sqlite_writes(number));
         // SQLite's last digit is not always the nearest.
         let apart = (ours.parse::<f64>().unwrap() - theirs.parse::<f64>().unwrap()).abs();
         prop_assert!(apart <= number.abs() * 2e-14, "{} {}", ours, theirs);
