@@ -129,10 +129,10 @@ impl<C: Courier> Outbox<C> {
                 tokio::spawn(Arc::clone(self).deliver(outgoing));
             }
         }
-        let wait = match self.store.next_outgoing_at(channel).await? {
-            Some(at) if at > now_ms() => Duration::from_millis((at - now_ms()).unsigned_abs()),
-            _ => LONGEST_WAIT,
-        };
+        let next = self.store.next_outgoing_at(channel).await?;
+        let wait = next.map_or(LONGEST_WAIT, |at| {
+            Duration::from_millis(at.saturating_sub(now_ms()).max(0).unsigned_abs())
+        });
         Ok(wait.min(LONGEST_WAIT))
     }
 

@@ -85,10 +85,12 @@ impl Store {
             .await
     }
 
-    /// When the next answer of a channel is due, in milliseconds since 1970.
+    /// When an answer of a channel is due next that is not due now, in
+    /// milliseconds since 1970.
     pub async fn next_outgoing_at(&self, channel: &str) -> Result<Option<i64>> {
-        let sql = "SELECT min(next_at) FROM outbox WHERE channel = ?1 AND status = 'pending'";
-        let at: Option<(Option<i64>,)> = self.one(sql, values![channel]).await?;
+        // What is due and waits for an answer before it says nothing of when.
+        let sql = "SELECT min(next_at) FROM outbox WHERE channel = ?1 AND status = 'pending' AND next_at > ?2";
+        let at: Option<(Option<i64>,)> = self.one(sql, values![channel, now_ms()]).await?;
         Ok(at.and_then(|(at,)| at))
     }
 

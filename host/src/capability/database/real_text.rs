@@ -1,7 +1,9 @@
-//! A real number as SQLite writes it: 15 significant digits, and always a
-//! point (`%!.15g` in SQLite's printf).
+//! A real number as SQLite 3.54 writes it: the fewest digits that are read back
+//! as the same number, at most 17, and always a point (`%!.17g` in SQLite's
+//! printf).
 
-const DIGITS: i32 = 15;
+/// From so many digits before the point on there is an exponent.
+const DIGITS: i32 = 17;
 
 pub(super) fn of(number: f64) -> String {
     if number.is_infinite() {
@@ -10,7 +12,7 @@ pub(super) fn of(number: f64) -> String {
     if number == 0.0 {
         return "0.0".to_owned();
     }
-    let scientific = format!("{:.*e}", DIGITS as usize - 1, number.abs());
+    let scientific = format!("{:e}", number.abs());
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let sign = if number < 0.0 { "-" } else { "" };

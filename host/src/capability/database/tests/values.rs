@@ -75,7 +75,7 @@ proptest! {
         let (ours, theirs) = (real_text::of(number), as_sqlite_writes(number));
         // SQLite's last digit is not always the nearest.
         let apart = (ours.parse::<f64>().unwrap() - theirs.parse::<f64>().unwrap()).abs();
-        prop_assert!(apart <= number.abs() * 2e-14, "{} {}", ours, theirs);
+        prop_assert!(apart <= number.abs() * 1e-15, "{} {}", ours, theirs);
         // Beside a power of ten the last digit decides on the form, too.
         if apart == 0.0 {
             let point = |text: &str| (text.contains('e'), text.find('.'));

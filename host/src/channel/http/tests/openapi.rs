@@ -9,7 +9,7 @@ use super::Fixture;
 const METHODS: [&str; 4] = ["get", "put", "post", "delete"];
 
 /// What docs/reference/api.md promises.
-const PROMISED: [&str; 38] = [
+const PROMISED: [&str; 42] = [
     "get /api/v1/agents",
     "get /api/v1/agents/{agent}",
     "put /api/v1/agents/{agent}",
@@ -25,6 +25,10 @@ const PROMISED: [&str; 38] = [
     "get /api/v1/turns/{turn}/log",
     "post /api/v1/turns/{turn}/cancel",
     "post /api/v1/turns/{turn}/replay",
+    "post /api/v1/turns/{turn}/answer",
+    "get /api/v1/questions",
+    "get /api/v1/deliveries",
+    "post /api/v1/deliveries/{turn}/retry",
     "post /api/v1/components",
     "get /api/v1/components",
     "get /api/v1/components/{digest}",
