@@ -30,7 +30,7 @@ async fn running(host: &TestHost, turn: &str) {
 #[tokio::test]
 async fn a_message_waits_with_a_receipt() {
     let host = TestHost::new().plugin("probe").start().await;
-    let first = say(&host, "sleep 1500\necho 1").await.turn();
+    let first = say(&host, "sleep 3000\necho 1").await.turn();
     running(&host, &first).await;
     let body = json!({"text": "echo 2", "conversation": "c"});
     let request = host.request("POST", "/api/v1/agents/probe/messages");
@@ -47,7 +47,7 @@ async fn a_message_waits_with_a_receipt() {
 #[tokio::test]
 async fn a_message_is_refused_while_another_is_answered() {
     let host = probe_that("refuse").start().await;
-    let first = say(&host, "sleep 1500\necho 1").await.turn();
+    let first = say(&host, "sleep 3000\necho 1").await.turn();
     let refused = say(&host, "echo 2").await;
     assert_eq!(
         (refused.status, refused.code()),
@@ -76,7 +76,7 @@ async fn a_message_is_refused_while_another_is_answered() {
 #[tokio::test]
 async fn a_message_steers_the_turn_that_runs() {
     let host = probe_that("steer").start().await;
-    let first = say(&host, "sleep 1500\ninterjections\ninterjections")
+    let first = say(&host, "sleep 3000\ninterjections\ninterjections")
         .await
         .turn();
     running(&host, &first).await;

@@ -156,7 +156,7 @@ async fn refusal_and_expiry_are_answers() {
     assert_eq!(host.ended(&turn).await["text"], "refused http:ada: never");
 
     let turn = host
-        .ask_async("probe", "ask text Why? ## expires=3000")
+        .ask_async("probe", "ask text Why? ## expires=6000")
         .await
         .turn();
     resting(&host, &turn).await;
@@ -185,7 +185,7 @@ async fn a_time_is_waited_for_across_a_restart() {
     let soon = host.ask("probe", "wait 50").await;
     assert_eq!(soon.text(), "waited", "a moment is waited for at once");
     let turn = host
-        .ask_async("probe", "wait 4000\necho on time")
+        .ask_async("probe", "wait 6000\necho on time")
         .await
         .turn();
     resting(&host, &turn).await;
@@ -206,7 +206,7 @@ async fn agents_ask_and_tell_each_other() {
     assert_eq!(seen["channel"], "agents");
 
     let slow = host
-        .ask_async("probe", "agent ask other wait 3000\necho after")
+        .ask_async("probe", "agent ask other wait 6000\necho after")
         .await
         .turn();
     resting(&host, &slow).await;
@@ -395,7 +395,7 @@ async fn who_watches_sees_the_question_and_the_rest() {
     let names: Vec<&str> = events.iter().map(|event| event.event.as_str()).collect();
     assert_eq!(names.last(), Some(&"turn.completed"), "{names:?}");
     let waiting = host
-        .ask_streaming("probe", "ask approval Now? ## expires=2500\necho done")
+        .ask_streaming("probe", "ask approval Now? ## expires=6000\necho done")
         .await;
     let names: Vec<&str> = waiting.iter().map(|event| event.event.as_str()).collect();
     assert_eq!(
@@ -418,7 +418,7 @@ async fn an_event_may_wait_too() {
         .start()
         .await;
     let turn = host
-        .ask("probe", "publish probe.slow {\"wait\": 3000}")
+        .ask("probe", "publish probe.slow {\"wait\": 6000}")
         .await;
     assert_eq!(turn.status, 200);
     host.wait_for("the turn of the event waits", async || {
