@@ -159,9 +159,7 @@ impl agents::Host for Agents<'_> {
         agent: String,
         text: String,
     ) -> wasmtime::Result<Result<types::Reply, types::Error>> {
-        if let Err(error) = self.services.sync_database(self.window).await {
-            return Ok(Err(error));
-        }
+        self.services.sync_before(self.window).await?;
         let errand = self.errand(&agent, &text);
         let (store, identity) = (
             Arc::clone(&self.services.store),

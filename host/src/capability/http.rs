@@ -2,15 +2,15 @@
 
 use wasmtime::component::HasData;
 
-use crate::net::{self, Outbound};
+use crate::net;
 use crate::registry::Grant;
-use crate::runtime::HostState;
 use crate::runtime::bindings::{http, types};
+use crate::runtime::{HostState, Services};
 use crate::turn::{Call, Commit, Window};
 
 pub(super) struct Http<'a> {
     window: &'a mut Window,
-    outbound: &'a Outbound,
+    services: &'a Services,
 }
 
 pub(super) struct HasHttp;
@@ -23,7 +23,7 @@ impl<'a> Http<'a> {
     pub(super) fn of(state: &'a mut HostState) -> Self {
         Self {
             window: &mut state.window,
-            outbound: &state.services.outbound,
+            services: &state.services,
         }
     }
 
@@ -63,8 +63,11 @@ impl http::Host for Http<'_> {
             args: &request,
         };
         let commit = commit_of(&request);
+        if commit != Commit::Later {
+            self.services.sync_before(self.window).await?;
+        }
         let is_replay = self.window.is_replay();
-        let effect = self.outbound.send(
+        let effect = self.services.outbound.send(
             request.clone(),
             &agent.limits.http,
             &host_allowed,

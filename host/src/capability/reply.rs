@@ -175,9 +175,7 @@ impl reply::Host for Reply<'_> {
         &mut self,
         question: reply::Question,
     ) -> wasmtime::Result<Result<reply::Outcome, types::Error>> {
-        if let Err(error) = self.services.sync_database(self.window).await {
-            return Ok(Err(error));
-        }
+        self.services.sync_before(self.window).await?;
         let checked = checked(&question, self.window.identity().user.as_deref());
         let event = checked.as_ref().ok().map(|question| FeedEvent::Asked {
             call: self.window.next_call(),

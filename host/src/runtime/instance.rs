@@ -62,6 +62,17 @@ impl Services {
         };
         self.databases.sync(&owner).await
     }
+
+    /// Syncs the agent's database before something happens outside that cannot
+    /// be taken back: what was done before must not be gone after a power cut.
+    ///
+    /// # Errors
+    ///
+    /// If the disk fails; that ends the turn.
+    pub(crate) async fn sync_before(&self, window: &Window) -> Result<(), Stop> {
+        let synced = self.sync_database(window).await;
+        synced.map_err(|error| Stop::Host(anyhow::anyhow!(error.message)))
+    }
 }
 
 /// How many instances wait for models.
