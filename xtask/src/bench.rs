@@ -44,7 +44,19 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     NAMES
         .iter()
         .filter(|name| options.names.is_empty() || options.names.iter().any(|own| own == *name))
-        .try_for_each(|name| step::step(name, || measure(workspace, options, name)))
+        .try_for_each(|name| step::step(name, || measure(workspace, options, name)))?;
+    if !options.names.is_empty() {
+        return Ok(());
+    }
+    step::step("parts, by criterion", || {
+        step::run(&mut workspace.cargo([
+            "bench",
+            "--package",
+            "anchorhold-bench",
+            "--bench",
+            "parts",
+        ]))
+    })
 }
 
 /// Each measurement gets a process of its own, whose memory nothing else has used.
