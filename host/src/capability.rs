@@ -15,8 +15,10 @@ mod state;
 
 use wasmtime::component::{HasData, Linker};
 
+use crate::clock::now_ms;
 use crate::runtime::HostState;
 use crate::runtime::bindings::{self, llm as llm_types, types};
+use crate::store::Exceeded;
 use crate::turn::Refusable;
 
 /// Links every interface of the contract.
@@ -74,6 +76,10 @@ impl Refusable for types::Error {
             ..error(types::ErrorKind::Unavailable, message)
         }
     }
+
+    fn spent(message: String) -> Self {
+        error(types::ErrorKind::BudgetExceeded, message)
+    }
 }
 
 impl Refusable for llm_types::Error {
@@ -98,7 +104,21 @@ impl Refusable for llm_types::Error {
         }
     }
 
-    fn over_budget(message: String) -> Self {
+    fn over_budget(exceeded: &Exceeded) -> Self {
+        let retry_after_ms = exceeded.retry_after_ms(now_ms());
+        let retry = match retry_after_ms {
+            Some(_) => llm_types::RetryClass::AfterDelay,
+            None => llm_types::RetryClass::Never,
+        };
+        Self {
+            retry,
+            retry_after_ms,
+            detail_json: serde_json::to_string(exceeded).ok(),
+            ..Self::spent(exceeded.message())
+        }
+    }
+
+    fn spent(message: String) -> Self {
         Self {
             kind: llm_types::ErrorKind::BudgetExceeded,
             ..Self::denied(message)

@@ -5,6 +5,7 @@
 //! what is said besides goes to standard error.
 
 mod agents;
+mod budgets;
 mod chat;
 mod client;
 mod deliveries;
@@ -50,6 +51,7 @@ enum Command {
     Events(events::Events),
     Deliveries(deliveries::Deliveries),
     Usage(usage::Usage),
+    Budgets(budgets::Budgets),
     Token(token::Token),
     Doctor(doctor::Doctor),
 }
@@ -83,6 +85,7 @@ impl Command {
             Self::Events(command) => command.run(setting).await,
             Self::Deliveries(command) => command.run(setting).await,
             Self::Usage(command) => command.run(setting).await,
+            Self::Budgets(command) => command.run(setting).await,
             Self::Token(command) => command.run(setting).await,
             Self::Doctor(command) => command.run(setting).await,
         }
@@ -121,7 +124,10 @@ mod tests {
             "events schedules set s a.b {} --cron @daily --zone Europe/Berlin",
             "events schedules set s a.b {} --at 2026-01-31T12:00:00Z",
             "events schedules remove s --agent a",
-            "usage --since 24h",
+            "usage --since 24h --by user,day --csv",
+            "budgets list",
+            "budgets set agent:notes --window day --cost-usd 0.50 --tokens 1000 --requests 10",
+            "budgets remove all --window hour",
             "token create --name n --scope chat,read --scope write",
             "doctor --json",
         ] {

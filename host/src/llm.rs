@@ -12,6 +12,7 @@
 mod draft;
 mod failure;
 mod generation;
+mod price;
 mod remote;
 mod sink;
 mod usage;
@@ -28,6 +29,7 @@ use crate::config;
 use crate::dev::scripted::Scripted;
 use crate::net;
 use crate::runtime::bindings::llm as wire;
+use crate::store::Estimate;
 
 pub use generation::{Beginning, Generation};
 pub use watch::{LastFailure, ProviderState};
@@ -38,6 +40,7 @@ pub(crate) use sink::Sink;
 pub(crate) use usage::{estimate, of_request as tokens_of};
 
 use failure::unknown_alias;
+use price::{Prices, Rates, Tariff};
 use remote::{Remote, Wire};
 use watch::Watch;
 
@@ -68,7 +71,6 @@ impl From<&config::Llm> for Defaults {
 /// One `[llm.providers.NAME]`.
 pub(crate) struct Provider {
     pub(crate) name: String,
-    pub(crate) free: bool,
     backend: Backend,
     watch: Watch,
 }
@@ -83,15 +85,7 @@ enum Backend {
 struct Route {
     provider: Arc<Provider>,
     model: Arc<str>,
-}
-
-/// What an alias stands for.
-#[derive(Clone)]
-pub(crate) struct Target {
-    pub(crate) provider: String,
-    pub(crate) model: String,
-    /// Its calls cost nothing.
-    pub(crate) free: bool,
+    tariff: Tariff,
 }
 
 /// All models of the operator, by alias.
@@ -111,6 +105,7 @@ impl Gateway {
     pub fn new(config: &config::Llm, io: Handle) -> Result<Self> {
         let http = net::provider_client(CONNECT_TIMEOUT)?;
         let client = genai::Client::builder().with_reqwest(http).build()?;
+        let prices = prices(config)?;
         let mut providers = BTreeMap::new();
         for (name, provider) in &config.providers {
             let made = Provider::new(name, provider, config, &client)
@@ -122,9 +117,13 @@ impl Gateway {
             let provider = providers.get(target.provider.as_str()).with_context(|| {
                 format!("[llm.models.{alias}] names no provider of [llm.providers]")
             })?;
+            let kind = &config.providers[&target.provider];
+            let adapter = Wire::of(kind.kind).map(Wire::adapter);
+            let (name, model) = (provider.name.as_str(), target.model.as_str());
             let route = Route {
                 provider: Arc::clone(provider),
-                model: target.model.as_str().into(),
+                model: model.into(),
+                tariff: prices.tariff(name, adapter, model, kind.is_free()),
             };
             routes.insert(alias.clone(), route);
         }
@@ -159,7 +158,7 @@ impl Gateway {
             generation::Call {
                 provider: provider.name.clone(),
                 model: model.to_string(),
-                free: provider.free,
+                tariff: route.tariff.clone(),
                 input_tokens: usage::of_request(&request),
             },
             move |mut sink| async move {
@@ -189,10 +188,9 @@ impl Gateway {
         }
         let route = self.route(&request.model)?.clone();
         let defaults = self.defaults;
-        let task = self.io.spawn(async move {
-            let provider = &route.provider;
-            provider.embed(&route.model, request, defaults).await
-        });
+        let task = self
+            .io
+            .spawn(async move { route.embed(request, defaults).await });
         tokio_util::task::AbortOnDropHandle::new(task)
             .await
             .unwrap_or_else(|_| Err(failure::lost()))
@@ -222,19 +220,65 @@ impl Gateway {
             .collect()
     }
 
-    /// What an alias stands for.
-    pub(crate) fn target(&self, alias: &str) -> Option<Target> {
-        let route = self.routes.get(alias)?;
-        Some(Target {
-            provider: route.provider.name.clone(),
-            model: route.model.to_string(),
-            free: route.provider.free,
-        })
+    /// The most that a request can take; none if there is no such model.
+    pub(crate) fn estimate(&self, request: &wire::Request) -> Option<Estimate> {
+        let route = self.routes.get(&request.model)?;
+        let default = self.defaults.max_output_tokens;
+        let output = request.max_output_tokens.unwrap_or(default);
+        Some(route.estimate(usage::most_of_request(request), u64::from(output)))
+    }
+
+    /// The same for texts that are to be vectors.
+    pub(crate) fn estimate_of_texts(&self, request: &wire::EmbedRequest) -> Option<Estimate> {
+        let route = self.routes.get(&request.model)?;
+        let bytes = request.input.iter().map(|text| text.len() + 2).sum();
+        Some(route.estimate(usage::most(bytes), 0))
+    }
+
+    /// What budgets count of a call of this alias.
+    pub(crate) fn charge(&self, alias: &str, usage: &wire::Usage) -> u64 {
+        let route = self.routes.get(alias);
+        route.map_or(0, |route| route.tariff.charge(usage))
     }
 
     fn route(&self, alias: &str) -> Result<&Route, wire::Error> {
         self.routes.get(alias).ok_or_else(|| unknown_alias(alias))
     }
+}
+
+impl Route {
+    fn estimate(&self, input_tokens: u64, output_tokens: u64) -> Estimate {
+        Estimate {
+            provider: self.provider.name.clone(),
+            model: self.model.to_string(),
+            input_tokens,
+            output_tokens,
+            cost_micro_usd: self.tariff.most(input_tokens, output_tokens),
+            is_priced: self.tariff.is_known(),
+        }
+    }
+
+    async fn embed(
+        &self,
+        request: wire::EmbedRequest,
+        defaults: Defaults,
+    ) -> Result<wire::EmbedResponse, wire::Error> {
+        let answer = self.provider.embed(&self.model, request, defaults).await;
+        answer.map(|mut response| {
+            response.usage.cost_micro_usd = self.tariff.cost(&response.usage);
+            response
+        })
+    }
+}
+
+/// The prices that `[llm]` says, with the table that comes with the program.
+fn prices(config: &config::Llm) -> Result<Prices> {
+    let worst = Rates::flat(
+        config.unknown_input_usd.unwrap_or(15.0),
+        config.unknown_output_usd.unwrap_or(75.0),
+    )
+    .context("[llm] unknown_input_usd and unknown_output_usd")?;
+    Prices::open(config.prices.as_deref(), worst)
 }
 
 impl Provider {
@@ -250,7 +294,6 @@ impl Provider {
         };
         Ok(Self {
             name: name.to_owned(),
-            free: provider.is_free(),
             backend,
             watch: Watch::of(name),
         })
@@ -284,7 +327,7 @@ impl Provider {
     ) -> Result<wire::EmbedResponse, wire::Error> {
         let began = Instant::now();
         let answer = match &self.backend {
-            Backend::Remote(remote) => remote.embed(model, request, defaults, self.free).await,
+            Backend::Remote(remote) => remote.embed(model, request, defaults).await,
             Backend::Scripted(scripted) => scripted.embed(model, &request),
         };
         self.log(model, began, answer.as_ref().err());

@@ -10,12 +10,17 @@ use crate::store::{RETENTION_BATCH, Store};
 
 const DAY_MS: i64 = 86_400_000;
 
-/// Removes what is old enough, batch by batch.
+/// Longer than any replay takes.
+const ABANDONED_MS: i64 = 3_600_000;
+
+/// Removes what is old enough, batch by batch, and settles what was reserved and
+/// left.
 ///
 /// # Errors
 ///
 /// If the store fails; what is left is removed another time.
 pub async fn sweep(store: &Store, retention: &Retention) -> Result<()> {
+    store.settle_abandoned(now_ms() - ABANDONED_MS).await?;
     if let Some(before) = before(retention.turns_days) {
         while count("turns", store.remove_turns(before).await?) {}
     }

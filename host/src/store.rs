@@ -5,6 +5,7 @@
 //! resource, its statements beside the functions that use them.
 
 mod agents;
+mod budgets;
 mod components;
 mod conversations;
 mod deliveries;
@@ -31,6 +32,9 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 
 pub use agents::{AgentRow, AgentVersion, NewVersion, Origin, Overrides, VersionRow, VersionSpec};
+pub use budgets::{
+    Account, BudgetLimits, BudgetRow, Estimate, Exceeded, Reservation, Resource, Span,
+};
 pub use components::ComponentRow;
 pub use conversations::{FIRST_POSITION, StoredMessage};
 pub use deliveries::Delivery;
@@ -47,7 +51,7 @@ pub use turns::{
     Accepted, DeliveryKey, FinishedTurn, Idempotency, NewMessage, NewTurn, Parent, TurnFilter,
     TurnKind, TurnRow, TurnStatus, TurnSummary,
 };
-pub use usage::{UsageGroup, UsageRow};
+pub use usage::{UsageBy, UsageFilter, UsageGroup, UsageRow, UsageStatus};
 pub use waits::{NewWait, Taker, WaitKind, WaitRow, Woken};
 pub use writer::Durability;
 
@@ -84,6 +88,7 @@ impl Store {
         let path = data_dir.join("anchorhold.db");
         let mut db = sql::open(&path)?;
         sql::migrate(&mut db)?;
+        budgets::settle_abandoned(&db, i64::MAX)?;
         let writer = Writer::start(db, &path)?;
         Ok(Self {
             readers: Readers::open(&path, readers)?,

@@ -20,6 +20,7 @@ mod house;
 mod killed;
 mod limits;
 mod messages;
+mod money;
 mod outbound;
 mod outbox;
 mod recovery;

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 pub use crate::bindings::imports::anchorhold::agent::llm::{
-    CacheHint, CallStart, ContentPart, Delta, EmbedRequest, EmbedResponse, Error, ErrorKind,
-    FinishReason, InputKind, JsonSchema, Media, ModelInfo, PromptMessage, Reasoning,
+    Budget, CacheHint, CallStart, ContentPart, Delta, EmbedRequest, EmbedResponse, Error,
+    ErrorKind, FinishReason, InputKind, JsonSchema, Media, ModelInfo, PromptMessage, Reasoning,
     ReasoningEffort, Request, Response, ResponseFormat, RetryClass, Role, StreamEvent, ToolAnswer,
     ToolChoice, ToolOutput, Usage,
 };
@@ -31,6 +31,11 @@ pub fn embed(request: &EmbedRequest) -> Result<EmbedResponse, Error> {
 /// The models that this agent may use; none without the grant.
 pub fn list_models() -> Result<Vec<ModelInfo>, Error> {
     host::list_models()
+}
+
+/// What is left of the budgets that this turn counts for.
+pub fn budgets() -> Result<Vec<Budget>, Error> {
+    host::budgets()
 }
 
 impl Request {

@@ -84,7 +84,7 @@ impl http::Host for Http<'_> {
 /// Safe methods change nothing, and idempotent ones come to the same when they
 /// happen again (RFC 9110, section 9.2); so does whatever has an idempotency
 /// key, which the other side keeps.
-fn commit_of(request: &http::Request) -> Commit {
+fn commit_of(request: &http::Request) -> Commit<'static> {
     let has_key = |(name, _): &(String, String)| name.eq_ignore_ascii_case("idempotency-key");
     match request.method.as_str() {
         "GET" | "HEAD" | "OPTIONS" => Commit::Later,

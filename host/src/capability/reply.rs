@@ -88,6 +88,7 @@ impl reply::Host for Reply<'_> {
             grant: None,
             args: &id,
         };
+        generations.pay_again(id, window, &services.gateway).await?;
         window.asks_of(generations.is_made(id));
         // What is over the limit is not shown; the whole answer fails then.
         let effect = generations.forward(id, &services.gateway, |text| {

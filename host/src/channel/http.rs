@@ -4,6 +4,7 @@
 mod agents;
 mod auth;
 mod body;
+mod budgets;
 mod callback;
 mod components;
 mod deliveries;
@@ -111,6 +112,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(events::router())
         .merge(schedules::router())
         .merge(usage::router())
+        .merge(budgets::router())
         .merge(tokens::router())
 }
 

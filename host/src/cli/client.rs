@@ -67,6 +67,20 @@ impl Client {
         decode(self.send(request).await?).await
     }
 
+    /// Reads what is not JSON.
+    pub(super) async fn text(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        kind: &'static str,
+    ) -> Result<String> {
+        let request = self
+            .request(Method::GET, path, query)
+            .header(ACCEPT, kind)
+            .timeout(ANSWER_TIMEOUT);
+        Ok(self.send(request).await?.text().await?)
+    }
+
     /// Reads a list to its end, page by page.
     pub(super) async fn all(&self, path: &[&str]) -> Result<Value> {
         let mut items = Vec::new();

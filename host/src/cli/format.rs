@@ -95,6 +95,18 @@ pub(super) fn money(micro_usd: u64) -> String {
     format!("${}.{decimals:0<2}", count(dollars))
 }
 
+/// Dollars, in millionths.
+pub(super) fn parse_dollars(text: &str) -> Result<u64, String> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+    if whole.is_empty() || part.len() > 6 || !digits(whole) || !digits(part) {
+        return Err("an amount of dollars, such as 0.50".to_owned());
+    }
+    format!("{whole}{part:0<6}")
+        .parse()
+        .map_err(|_| "too much".to_owned())
+}
+
 /// A share of a whole in percent.
 pub(super) fn percent(part: u64, whole: u64) -> String {
     match whole {
@@ -157,6 +169,16 @@ mod tests {
             (bar(1, 2, 10), bar(9, 3, 10), bar(1, 0, 10)),
             ("#####".into(), "##########".into(), String::new())
         );
+    }
+
+    #[test]
+    fn dollars_are_counted_in_millionths() {
+        assert_eq!(parse_dollars("0.50"), Ok(500_000));
+        assert_eq!(parse_dollars("2"), Ok(2_000_000));
+        assert_eq!(parse_dollars("0.000001"), Ok(1));
+        for bad in ["", ".5", "-1", "1e3", "0.0000001", "1.2.3"] {
+            assert!(parse_dollars(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -27,6 +27,12 @@ pub struct Limits {
     pub output_bytes: u64,
     /// Bytes of log lines, standard output and error included.
     pub log_bytes: u64,
+    /// Calls of models.
+    pub model_calls: u64,
+    /// Tokens in and out.
+    pub tokens: u64,
+    /// Money for model calls, in millionths of a dollar.
+    pub cost_micro_usd: u64,
     /// Turns of one agent at the same time.
     pub concurrent_turns: u64,
     pub database: DatabaseLimits,
@@ -45,6 +51,9 @@ impl Default for Limits {
             host_call_bytes: 8 << 20,
             output_bytes: 1 << 20,
             log_bytes: 256 << 10,
+            model_calls: 1_000,
+            tokens: 10_000_000,
+            cost_micro_usd: 2_000_000,
             concurrent_turns: 1_000,
             database: DatabaseLimits::default(),
             http: HttpLimits::default(),
@@ -120,6 +129,12 @@ pub struct LimitsPatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_calls: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost_micro_usd: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrent_turns: Option<u64>,
 }
 
@@ -145,6 +160,9 @@ impl Limits {
             host_call_bytes: pick(self.host_call_bytes, patch.host_call_bytes),
             output_bytes: pick(self.output_bytes, patch.output_bytes),
             log_bytes: pick(self.log_bytes, patch.log_bytes),
+            model_calls: pick(self.model_calls, patch.model_calls),
+            tokens: pick(self.tokens, patch.tokens),
+            cost_micro_usd: pick(self.cost_micro_usd, patch.cost_micro_usd),
             concurrent_turns: pick(self.concurrent_turns, patch.concurrent_turns),
             ..self.clone()
         }

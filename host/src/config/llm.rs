@@ -17,6 +17,13 @@ pub struct Llm {
     pub models: BTreeMap<String, Alias>,
     /// The script of the `scripted` provider; a bundled one when none is given.
     pub script: Option<std::path::PathBuf>,
+    /// A file of prices, which come before the table that is built in.
+    pub prices: Option<std::path::PathBuf>,
+    /// Dollars that budgets count for a million tokens in, of a model whose price is not known; 15
+    /// by default.
+    pub unknown_input_usd: Option<f64>,
+    /// The same for a million tokens out; 75 by default.
+    pub unknown_output_usd: Option<f64>,
     /// Output tokens when a request names no bound; 8192 by default.
     pub max_output_tokens: Option<u32>,
     /// How long a provider may take to begin an answer, in milliseconds; two minutes by default.

@@ -69,6 +69,12 @@ fn of_agent(tenant: &str, agent: &str, topic: &str, data: &Value) -> NewEvent {
     }
 }
 
+/// A share of a budget is used.
+pub fn budget_used(tenant: &str, scope: &str, window: &str, percent: i64) -> NewEvent {
+    let data = json!({ "scope": scope, "window": window, "percent": percent });
+    of_host(tenant, "system.budget-used", &data)
+}
+
 /// A delivery that failed for good, unless it was one of this topic itself.
 pub fn dead_letter(delivery: &Delivery, error: Option<&str>) -> Option<NewEvent> {
     let event = &delivery.event;

@@ -4,6 +4,7 @@
 use crate::runtime::bindings::llm as wire;
 use crate::runtime::bindings::types::ToolCall;
 
+use super::price::Tariff;
 use super::usage;
 
 /// More than any provider answers in one call; beyond it something is broken upstream.
@@ -16,7 +17,7 @@ pub(crate) struct Draft {
     characters: usize,
     /// The next thought starts a part of its own.
     thought_ended: bool,
-    free: bool,
+    tariff: Tariff,
     input_estimate: u64,
     reported: Option<wire::Usage>,
 }
@@ -52,13 +53,13 @@ pub(crate) struct CallPiece<'a> {
 type Events = Vec<wire::StreamEvent>;
 
 impl Draft {
-    pub(crate) fn new(free: bool, input_estimate: u64) -> Self {
+    pub(crate) fn new(tariff: Tariff, input_estimate: u64) -> Self {
         Self {
             parts: Vec::new(),
             bytes: 0,
             characters: 0,
             thought_ended: false,
-            free,
+            tariff,
             input_estimate,
             reported: None,
         }
@@ -126,18 +127,29 @@ impl Draft {
 
     /// What is billed so far: as reported, else counted.
     pub(crate) fn usage(&self) -> wire::Usage {
-        self.reported.unwrap_or_else(|| wire::Usage {
-            input_tokens: self.input_estimate,
-            output_tokens: usage::estimate(self.characters),
-            estimated: true,
-            ..usage::none(self.free)
+        self.reported.unwrap_or_else(|| {
+            self.priced(wire::Usage {
+                estimated: true,
+                ..self.usage_counted()
+            })
         })
+    }
+
+    /// What budgets count of that: the worst case where the price is not known.
+    pub(crate) fn charge(&self) -> u64 {
+        self.tariff.charge(&self.usage())
+    }
+
+    fn priced(&self, usage: wire::Usage) -> wire::Usage {
+        wire::Usage {
+            cost_micro_usd: self.tariff.cost(&usage),
+            ..usage
+        }
     }
 
     /// Takes over what the provider reported; what it left out or said was 0 is counted.
     pub(crate) fn report(&mut self, mut reported: wire::Usage) -> wire::Usage {
         let counted = self.usage_counted();
-        reported.cost_micro_usd = counted.cost_micro_usd;
         if reported.input_tokens == 0 && counted.input_tokens > 0 {
             reported.input_tokens = counted.input_tokens;
             reported.estimated = true;
@@ -146,6 +158,7 @@ impl Draft {
             reported.output_tokens = counted.output_tokens;
             reported.estimated = true;
         }
+        let reported = self.priced(reported);
         self.reported = Some(reported);
         reported
     }
@@ -154,7 +167,7 @@ impl Draft {
         wire::Usage {
             input_tokens: self.input_estimate,
             output_tokens: usage::estimate(self.characters),
-            ..usage::none(self.free)
+            ..usage::none()
         }
     }
 

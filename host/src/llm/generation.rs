@@ -12,6 +12,9 @@ use crate::runtime::bindings::llm as wire;
 
 use super::draft::Draft;
 use super::failure::lost;
+use super::price::Tariff;
+use crate::store::UsageStatus;
+
 use super::sink::{Item, Sink, Verdict, lock};
 
 /// Events that wait for the reader; when there are more, the provider waits.
@@ -21,7 +24,7 @@ const BUFFER: usize = 64;
 pub(super) struct Call {
     pub(super) provider: String,
     pub(super) model: String,
-    pub(super) free: bool,
+    pub(super) tariff: Tariff,
     pub(super) input_tokens: u64,
 }
 
@@ -50,7 +53,7 @@ impl Beginning {
         W: FnOnce(Sink) -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let draft = Arc::new(Mutex::new(Draft::new(call.free, call.input_tokens)));
+        let draft = Arc::new(Mutex::new(Draft::new(call.tariff, call.input_tokens)));
         let (sender, items) = mpsc::channel(BUFFER);
         let (accepted, verdict) = oneshot::channel();
         let sink = Sink::new(Arc::clone(&draft), sender, accepted);
@@ -89,9 +92,14 @@ impl Beginning {
         self.generation.finish().await
     }
 
-    /// What is being made, if the provider accepted.
-    pub fn generation(&self) -> Option<&Generation> {
-        self.is_accepted.then_some(&self.generation)
+    /// What is being made.
+    pub fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    /// Whether the provider accepted.
+    pub fn is_accepted(&self) -> bool {
+        self.is_accepted
     }
 
     async fn accept(&mut self) -> Result<(), wire::Error> {
@@ -182,12 +190,28 @@ impl Generation {
         self.outcome = Some(Ok(response));
     }
 
+    /// How it came out, as far as it has.
+    pub fn status(&self) -> UsageStatus {
+        match &self.outcome {
+            Some(Ok(response)) if response.finish_reason != wire::FinishReason::Cancelled => {
+                UsageStatus::Ok
+            }
+            Some(Err(_)) => UsageStatus::Failed,
+            _ => UsageStatus::Cancelled,
+        }
+    }
+
     /// What is known to be billed so far, counted where the provider said nothing yet.
     pub fn usage(&self) -> wire::Usage {
         match &self.outcome {
             Some(Ok(response)) => response.usage,
             _ => lock(&self.draft).usage(),
         }
+    }
+
+    /// What budgets count of that: the worst case where the price is not known.
+    pub fn charge(&self) -> u64 {
+        lock(&self.draft).charge()
     }
 
     /// The name of the provider, as in `[llm.providers.NAME]`.

@@ -58,7 +58,7 @@ impl Wire {
     }
 
     /// Named, never guessed: by a model's name genai might pick the wire of OpenAI's responses.
-    fn adapter(self) -> AdapterKind {
+    pub(super) fn adapter(self) -> AdapterKind {
         match self {
             Self::Openai => AdapterKind::OpenAI,
             Self::Anthropic => AdapterKind::Anthropic,
@@ -125,7 +125,6 @@ impl Remote {
         model: &str,
         request: wire::EmbedRequest,
         defaults: Defaults,
-        free: bool,
     ) -> Result<wire::EmbedResponse, wire::Error> {
         let characters = request.input.iter().map(|text| text.chars().count()).sum();
         let expected = request.input.len();
@@ -145,7 +144,7 @@ impl Remote {
         if embeddings.len() != expected {
             return Err(context.broken("it answered another number of vectors than was asked for"));
         }
-        let mut usage = usage::of_provider(&answer.usage, free);
+        let mut usage = usage::of_provider(&answer.usage);
         if usage.input_tokens == 0 {
             usage.input_tokens = usage::estimate(characters);
             usage.estimated = true;

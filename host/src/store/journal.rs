@@ -7,7 +7,8 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::sql::{self, columns, stored_as_text, values};
-use super::{Durability, Store, UsageRow, usage};
+use super::{Account, Durability, Exceeded, Reservation, Store, UsageRow, budgets, usage};
+use crate::clock::now_ms;
 
 /// What is known of a recorded call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +103,26 @@ impl Store {
         .await
     }
 
+    /// The same, and then that a call is about to happen which is charged for,
+    /// with what it reserves; if a budget has not so much left, only the same.
+    pub async fn begin_charged(
+        &self,
+        part: JournalPart,
+        begun: Option<JournalEntry>,
+        reservation: Reservation,
+    ) -> Result<Result<(), Exceeded>> {
+        self.write(Durability::Written, move |db: &Connection| {
+            let Account { tenant, turn, .. } = &reservation.account;
+            append(db, tenant, turn, &part)?;
+            let reserved = budgets::reserve(db, &reservation, now_ms())?;
+            if let (Ok(()), Some(begun)) = (&reserved, &begun) {
+                add_entry(db, tenant, turn, begun)?;
+            }
+            Ok(reserved)
+        })
+        .await
+    }
+
     /// What a turn logged, in order.
     pub async fn log_lines(&self, tenant: &str, turn: &str) -> Result<Vec<LogLine>> {
         let rows = self
@@ -121,27 +142,32 @@ pub(super) fn append(db: &Connection, tenant: &str, turn: &str, part: &JournalPa
         mark_running(db, tenant, turn, begin)?;
     }
     for entry in &part.entries {
-        sql::execute(
-            db,
-            "INSERT INTO journal (tenant_id, turn, seq, kind, args_hash, status, args, result, at, took_us)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-             ON CONFLICT (tenant_id, turn, seq) DO UPDATE SET
-                 status = excluded.status, result = excluded.result, at = excluded.at, took_us = excluded.took_us",
-            params![
-                tenant,
-                turn,
-                entry.seq,
-                entry.kind,
-                entry.args_hash,
-                entry.status,
-                entry.args,
-                entry.result,
-                entry.at,
-                entry.took_us,
-            ],
-        )?;
+        add_entry(db, tenant, turn, entry)?;
     }
     usage::add(db, tenant, turn, &part.usage)
+}
+
+fn add_entry(db: &Connection, tenant: &str, turn: &str, entry: &JournalEntry) -> Result<()> {
+    sql::execute(
+        db,
+        "INSERT INTO journal (tenant_id, turn, seq, kind, args_hash, status, args, result, at, took_us)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+         ON CONFLICT (tenant_id, turn, seq) DO UPDATE SET
+             status = excluded.status, result = excluded.result, at = excluded.at, took_us = excluded.took_us",
+        params![
+            tenant,
+            turn,
+            entry.seq,
+            entry.kind,
+            entry.args_hash,
+            entry.status,
+            entry.args,
+            entry.result,
+            entry.at,
+            entry.took_us,
+        ],
+    )?;
+    Ok(())
 }
 
 /// Marks a turn as running and pins what it runs with.

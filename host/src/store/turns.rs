@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::sql::{self, columns, stored_as_text, values};
 use super::{
-    Durability, JournalPart, LogLine, Store, conversations, deliveries, journal, outbox, waits,
+    Durability, JournalPart, LogLine, Store, budgets, conversations, deliveries, journal, outbox,
+    waits,
 };
 
 /// What a turn answers.
@@ -463,6 +464,7 @@ fn finish(db: &Connection, finished: &FinishedTurn) -> Result<()> {
     let (tenant, id) = (&finished.tenant, &finished.id);
     journal::append_log(db, tenant, id, &finished.log)?;
     journal::append(db, tenant, id, &finished.journal)?;
+    budgets::settle_leftovers(db, tenant, id)?;
     if let Some(text) = &finished.text {
         conversations::add_answer(db, finished, text)?;
     }

@@ -2,9 +2,26 @@
 
 use anyhow::Result;
 use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
 
-use super::Store;
-use super::sql::{self, columns, values};
+use super::sql::{self, columns, stored_as_text, values};
+use super::{Durability, Store, budgets};
+
+/// How a call of a model came out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UsageStatus {
+    #[default]
+    Ok,
+    /// The provider refused, or broke off.
+    Failed,
+    /// Nobody wanted the rest.
+    Cancelled,
+    /// The host stopped before there was an answer: it costs what was reserved.
+    Lost,
+}
+
+stored_as_text!(UsageStatus: Ok = "ok", Failed = "failed", Cancelled = "cancelled", Lost = "lost");
 
 /// One model call.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -16,24 +33,72 @@ pub struct UsageRow {
     pub agent: String,
     pub user_id: Option<String>,
     pub channel: String,
+    pub conversation: Option<String>,
     pub provider: String,
     pub model: String,
     pub input_tokens: i64,
     pub output_tokens: i64,
     /// The provider reported nothing and the host counted.
     pub estimated: bool,
+    pub status: UsageStatus,
     /// Millionths of a US dollar; unknown is none.
     pub cost_micro_usd: Option<i64>,
+    /// What budgets count: the cost, or the worst case where it is not known.
+    pub charge_micro_usd: i64,
     pub at: i64,
 }
 
-/// A sum over calls.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+/// What usage is summed up by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UsageBy {
+    Agent,
+    User,
+    Model,
+    Channel,
+    /// The day in UTC.
+    Day,
+}
+
+impl UsageBy {
+    /// The columns that it is: of the group, and where they come from.
+    fn columns(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Agent => &[("agent", "agent")],
+            Self::User => &[("user", "user_id")],
+            Self::Model => &[("provider", "provider"), ("model", "model")],
+            Self::Channel => &[("channel", "channel")],
+            Self::Day => &[("day", "date(at / 1000, 'unixepoch')")],
+        }
+    }
+}
+
+/// Which calls to sum up.
+#[derive(Debug, Clone, Default)]
+pub struct UsageFilter {
+    /// Milliseconds since 1970.
+    pub since: i64,
+    /// Up to and without this; none is no end.
+    pub until: Option<i64>,
+}
+
+/// A sum over calls. Of the first five there is what was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct UsageGroup {
-    pub agent: String,
-    pub provider: String,
-    pub model: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub day: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     pub calls: i64,
+    /// Calls that failed or whose answer was lost.
+    pub failed_calls: i64,
     pub input_tokens: i64,
     pub output_tokens: i64,
     /// The sum of the known costs.
@@ -42,10 +107,11 @@ pub struct UsageGroup {
     pub unpriced_calls: i64,
 }
 
-columns!(UsageGroup: agent, provider, model, calls, input_tokens, output_tokens, cost_micro_usd, unpriced_calls);
+columns!(UsageGroup: day, agent, user, channel, provider, model, calls, failed_calls, input_tokens, output_tokens,
+    cost_micro_usd, unpriced_calls);
 
-columns!(UsageRow: seq, call, agent, user_id, channel, provider, model, input_tokens, output_tokens, estimated,
-    cost_micro_usd, at);
+columns!(UsageRow: seq, call, agent, user_id, channel, conversation, provider, model, input_tokens, output_tokens,
+    estimated, status, cost_micro_usd, charge_micro_usd, at);
 
 impl Store {
     /// What a turn has used so far, call by call.
@@ -54,32 +120,58 @@ impl Store {
         self.all(sql, values![tenant, turn]).await
     }
 
-    /// Usage since `since` (milliseconds), by agent, provider and model.
-    pub async fn usage(&self, tenant: &str, since: i64) -> Result<Vec<UsageGroup>> {
-        let rows = self
-            .all(
-                "SELECT agent, provider, model, count(*) AS calls,
-                    coalesce(sum(input_tokens), 0) AS input_tokens,
-                    coalesce(sum(output_tokens), 0) AS output_tokens,
-                    coalesce(sum(cost_micro_usd), 0) AS cost_micro_usd,
-                    count(*) - count(cost_micro_usd) AS unpriced_calls
-             FROM usage WHERE tenant_id = ?1 AND at >= ?2
-             GROUP BY agent, provider, model ORDER BY agent, provider, model",
-                values![tenant, since],
-            )
-            .await?;
-        Ok(rows)
+    /// Puts on the bill what belongs to no turn that is run, and what it held
+    /// besides.
+    pub async fn append_usage(
+        &self,
+        tenant: String,
+        account: String,
+        rows: Vec<UsageRow>,
+    ) -> Result<()> {
+        self.write(Durability::Written, move |db: &Connection| {
+            add(db, &tenant, &account, &rows)
+        })
+        .await
+    }
+
+    /// Sums of usage.
+    pub async fn usage(
+        &self,
+        tenant: &str,
+        by: &[UsageBy],
+        filter: &UsageFilter,
+    ) -> Result<Vec<UsageGroup>> {
+        let wanted: Vec<_> = by.iter().flat_map(|by| by.columns()).copied().collect();
+        let names = ["day", "agent", "user", "channel", "provider", "model"];
+        let shown = names.map(|name| {
+            let from = wanted.iter().find(|(wanted, _)| *wanted == name);
+            format!("{} AS {name}", from.map_or("NULL", |(_, from)| from))
+        });
+        let sql = format!(
+            "SELECT {}, count(*) AS calls,
+                count(*) FILTER (WHERE status IN ('failed', 'lost')) AS failed_calls,
+                coalesce(sum(input_tokens), 0) AS input_tokens,
+                coalesce(sum(output_tokens), 0) AS output_tokens,
+                coalesce(sum(cost_micro_usd), 0) AS cost_micro_usd,
+                count(*) - count(cost_micro_usd) AS unpriced_calls
+             FROM usage WHERE tenant_id = ?1 AND at >= ?2 AND (?3 IS NULL OR at < ?3)
+             GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6",
+            shown.join(", ")
+        );
+        self.all(sql, values![tenant, filter.since, filter.until])
+            .await
     }
 }
 
-/// Adds what a turn used.
+/// Adds what a turn used, and takes it from the budgets.
 pub(super) fn add(db: &Connection, tenant: &str, turn: &str, rows: &[UsageRow]) -> Result<()> {
     for row in rows {
+        budgets::settle(db, tenant, turn, row)?;
         sql::execute(
             db,
-            "INSERT INTO usage (tenant_id, turn, seq, call, agent, user_id, channel, provider, model,
-             input_tokens, output_tokens, estimated, cost_micro_usd, at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            "INSERT INTO usage (tenant_id, turn, seq, call, agent, user_id, channel, conversation, provider, model,
+             input_tokens, output_tokens, estimated, status, cost_micro_usd, charge_micro_usd, at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
             params![
                 tenant,
                 turn,
@@ -88,12 +180,15 @@ pub(super) fn add(db: &Connection, tenant: &str, turn: &str, rows: &[UsageRow]) 
                 row.agent,
                 row.user_id,
                 row.channel,
+                row.conversation,
                 row.provider,
                 row.model,
                 row.input_tokens,
                 row.output_tokens,
                 row.estimated,
+                row.status,
                 row.cost_micro_usd,
+                row.charge_micro_usd,
                 row.at,
             ],
         )?;

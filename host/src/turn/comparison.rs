@@ -4,19 +4,18 @@
 //! Calls are answered from the record where it has the same ones. What it does
 //! not have is refused, but for model calls where money was set aside for them.
 
+use uuid::Uuid;
+
 use crate::store::UsageRow;
 
 /// The calls that really ask a model, where that is allowed.
 const MODEL_CALLS: [&str; 4] = ["llm.generate", "llm.start", "llm.embed", "llm.list-models"];
 
-/// What a token costs at most, in millionths of a dollar, where its price is
-/// not known: more than any model that is widely sold.
-const WORST_INPUT: u64 = 15;
-const WORST_OUTPUT: u64 = 75;
-
 /// What a comparison came across.
 #[derive(Debug, Default)]
 pub struct Comparison {
+    /// What its model calls are on the bill as, in the place of a turn.
+    pub(crate) account: String,
     /// Calls that nothing was recorded for.
     pub(crate) unrecorded: Vec<String>,
     /// Calls that were answered from the record and would be refused now, each
@@ -39,6 +38,7 @@ impl Comparison {
     /// A comparison that may spend so much on models.
     pub fn new(budget: Option<u64>) -> Self {
         Self {
+            account: format!("replay-{}", Uuid::now_v7()),
             budget,
             ..Self::default()
         }
@@ -56,35 +56,23 @@ impl Comparison {
 
     /// Takes what a call cost from what is left.
     pub(super) fn settle(&mut self, usage: &UsageRow) {
-        let cost = usage
-            .cost_micro_usd
-            .map_or_else(|| worst_case(usage), i64::unsigned_abs);
-        self.budget = self.budget.map(|left| left.saturating_sub(cost));
+        let charge = usage.charge_micro_usd.unsigned_abs();
+        self.budget = self.budget.map(|left| left.saturating_sub(charge));
     }
-}
 
-fn worst_case(usage: &UsageRow) -> u64 {
-    let input = usage
-        .input_tokens
-        .unsigned_abs()
-        .saturating_mul(WORST_INPUT);
-    let output = usage
-        .output_tokens
-        .unsigned_abs()
-        .saturating_mul(WORST_OUTPUT);
-    // A call is never free of charge because nothing was counted.
-    input.saturating_add(output).max(1)
+    /// What is left for model calls, in millionths of a dollar.
+    pub(super) fn left(&self) -> u64 {
+        self.budget.unwrap_or(0)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn call(cost: Option<i64>) -> UsageRow {
+    fn call(charge: i64) -> UsageRow {
         UsageRow {
-            input_tokens: 100,
-            output_tokens: 10,
-            cost_micro_usd: cost,
+            charge_micro_usd: charge,
             ..UsageRow::default()
         }
     }
@@ -95,22 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn known_costs_are_taken_as_they_are() {
+    fn no_call_begins_when_the_money_is_spent() {
         let mut comparison = Comparison::new(Some(10));
-        comparison.settle(&call(Some(9)));
+        comparison.settle(&call(9));
         assert!(made(&mut comparison));
-        comparison.settle(&call(Some(0)));
+        comparison.settle(&call(0));
         assert!(made(&mut comparison));
-        comparison.settle(&call(Some(1)));
-        assert!(!made(&mut comparison));
-    }
-
-    #[test]
-    fn unknown_costs_are_the_worst_case() {
-        let mut comparison = Comparison::new(Some(2_251));
-        comparison.settle(&call(None));
-        assert!(made(&mut comparison));
-        comparison.settle(&UsageRow::default());
+        comparison.settle(&call(1));
         assert!(!made(&mut comparison));
     }
 

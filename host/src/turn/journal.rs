@@ -132,6 +132,12 @@ impl Journal {
         self.next_seq
     }
 
+    /// Whether something was recorded of the next call.
+    pub(super) fn is_next_recorded(&self) -> bool {
+        let next = self.recorded.front();
+        next.is_some_and(|entry| entry.seq == self.next_seq)
+    }
+
     /// Gives a call its place.
     pub(super) fn ask<A: Serialize>(&mut self, kind: &'static str, args: &A) -> Result<Asked> {
         let args = codec::encode(args)?;
@@ -184,6 +190,18 @@ impl Journal {
         }
     }
 
+    /// Whether what is recorded is stored.
+    pub(super) fn is_stored(&self) -> bool {
+        !self.replay_only && !self.is_forgetful
+    }
+
+    /// How the turn began is stored.
+    pub(super) fn beginning_is_stored(&self) {
+        if let Some(beginning) = &self.beginning {
+            beginning.is_stored();
+        }
+    }
+
     fn begin(&self) -> Option<Arc<Begin>> {
         self.beginning.as_ref()?.to_store()
     }
@@ -192,9 +210,7 @@ impl Journal {
     pub(super) fn stored(&mut self) {
         self.pending.clear();
         self.usage.clear();
-        if let Some(beginning) = &self.beginning {
-            beginning.is_stored();
-        }
+        self.beginning_is_stored();
     }
 
     /// Calls of the first run that the re-run did not ask for, with their places.

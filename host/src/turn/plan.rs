@@ -8,10 +8,11 @@ use anyhow::{Context, Result};
 
 use super::journal::{Beginning, Journal};
 use super::runner::{Job, Start};
+use super::window::Used;
 use crate::clock::now_ms;
 use crate::config::Limits;
 use crate::runtime::{Agents, Failure, FailureCode, Loaded, ResolvedAgent};
-use crate::store::{Begin, JournalEntry, Store, TurnRow, UsageRow};
+use crate::store::{Begin, JournalEntry, Store, TurnRow};
 
 /// A turn that was started so often and never ended is not started again, so
 /// that one that stops the host harms nobody for ever.
@@ -30,7 +31,7 @@ pub(super) struct Plan {
     /// How often it was started, this time included.
     pub(super) attempts: i64,
     /// What it used before, if it was started before.
-    pub(super) used: Option<Vec<UsageRow>>,
+    pub(super) used: Option<Used>,
     /// Fuel of runs that gave up their instances to wait.
     pub(super) rerun_fuel: u64,
 }
@@ -104,7 +105,7 @@ impl Plan {
             .resolve_version(tenant, &row.agent, pins.version)
             .await?;
         let recorded = store.journal(tenant, &row.id);
-        let used = store.usage_of_turn(tenant, &row.id);
+        let used = used_by(store, tenant, &row.id);
         let (recorded, used) =
             tokio::try_join!(recorded, used).map_err(|error| internal(&error))?;
         Ok(Self {
@@ -179,6 +180,15 @@ async fn row_of(job: &Job, store: &Store) -> Result<TurnRow, Failure> {
     let row = store.turn(&job.identity.tenant, &job.identity.turn).await;
     row.and_then(|row| row.context("the turn is gone"))
         .map_err(|error| internal(&error))
+}
+
+/// What a turn that is not run now used, and what calls cost whose answers were
+/// lost.
+pub(super) async fn used_by(store: &Store, tenant: &str, turn: &str) -> Result<Used> {
+    let paid = store.usage_of_turn(tenant, turn);
+    let lost = store.lost_calls_of(tenant, turn);
+    let (paid, lost) = tokio::try_join!(paid, lost)?;
+    Ok(Used { paid, lost })
 }
 
 /// Counts another start of a turn, before it runs: it may end the process.

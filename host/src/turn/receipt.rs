@@ -48,12 +48,12 @@ pub struct Timing {
 
 impl Receipt {
     /// The receipt of a turn that used this and is not run any more.
-    pub fn of_usage(rows: &[UsageRow]) -> Self {
+    pub fn of_usage<'a>(rows: impl Iterator<Item = &'a UsageRow> + Clone) -> Self {
         let sum = |number: fn(&UsageRow) -> i64| {
-            let numbers = rows.iter().map(|row| number(row).unsigned_abs());
+            let numbers = rows.clone().map(|row| number(row).unsigned_abs());
             numbers.sum()
         };
-        let costs = rows.iter().map(|row| row.cost_micro_usd);
+        let costs = rows.clone().map(|row| row.cost_micro_usd);
         Self {
             input_tokens: sum(|row| row.input_tokens),
             output_tokens: sum(|row| row.output_tokens),

@@ -16,7 +16,7 @@ use ended::{Ended, Ran, summary};
 
 use super::feed::{Feed, FeedEvent, Feeds};
 use super::journal::Beginning;
-use super::plan::{Plan, internal};
+use super::plan::{Plan, internal, used_by};
 use super::receipt::Receipt;
 use super::window::{Identity, Parked, Window};
 use crate::clock::now_ms;
@@ -236,8 +236,8 @@ impl Runner {
     /// What a turn used that is not run any more.
     async fn receipt_so_far(&self, job: &Job) -> Receipt {
         let Identity { tenant, turn, .. } = &job.identity;
-        match self.store.usage_of_turn(tenant, turn).await {
-            Ok(used) => Receipt::of_usage(&used),
+        match used_by(&self.store, tenant, turn).await {
+            Ok(used) => Receipt::of_usage(used.paid.iter().chain(&used.lost)),
             Err(error) => {
                 warn!(turn, error = %format!("{error:#}"), "what a turn used cannot be read");
                 Receipt::default()
@@ -312,7 +312,7 @@ impl Runner {
             deadline.clone(),
         );
         if let Some(used) = plan.used {
-            window = window.resumed(now_ms().unsigned_abs().saturating_mul(1_000_000), &used);
+            window = window.resumed(now_ms().unsigned_abs().saturating_mul(1_000_000), used);
         }
         let services = Arc::clone(&self.services);
         runtime::run(

@@ -7,6 +7,7 @@
 mod call;
 mod compared;
 mod log;
+mod money;
 mod record;
 mod wait;
 
@@ -29,7 +30,10 @@ use super::receipt::Receipt;
 use crate::codec;
 use crate::killpoint;
 use crate::runtime::{Deadline, ResolvedAgent};
-use crate::store::{Durability, JournalPart, JournalStatus, LogLine, Store, UsageRow};
+use crate::store::{
+    Account, Durability, Exceeded, JournalPart, JournalStatus, LogLine, Store, UsageRow,
+};
+use money::Money;
 
 /// Whose turn it is; fixed for its length.
 #[derive(Debug, Clone)]
@@ -41,6 +45,15 @@ pub struct Identity {
     pub user: Option<String>,
     /// How many turns that asked are above it.
     pub hops: i64,
+}
+
+/// What a turn used before this run.
+#[derive(Debug, Clone, Default)]
+pub struct Used {
+    /// On the bill.
+    pub paid: Vec<UsageRow>,
+    /// Calls whose answers were lost: not yet on the bill.
+    pub lost: Vec<UsageRow>,
 }
 
 /// The window of one turn.
@@ -55,9 +68,7 @@ pub struct Window {
     /// When this run began, nanoseconds since 1970.
     began_ns: u64,
     receipt: Receipt,
-    unpriced: bool,
-    /// Calls that are paid for.
-    paid: Vec<i64>,
+    money: Money,
     /// The last call repeats one that was cut off.
     repeats: bool,
     /// The next call is about what a comparison really asked a model for.
@@ -94,8 +105,7 @@ impl Window {
             started: Instant::now(),
             began_ns: started_ns,
             receipt: Receipt::default(),
-            unpriced: false,
-            paid: Vec::new(),
+            money: Money::default(),
             repeats: false,
             is_fresh: false,
             log: Vec::new(),
@@ -108,11 +118,14 @@ impl Window {
         }
     }
 
-    /// The window of a turn that goes on now, after it used `usage`.
-    pub fn resumed(mut self, now_ns: u64, usage: &[UsageRow]) -> Self {
+    /// The window of a turn that goes on now.
+    pub fn resumed(mut self, now_ns: u64, used: Used) -> Self {
         self.began_ns = self.began_ns.max(now_ns);
-        for row in usage {
+        for row in &used.paid {
             self.bill(row);
+        }
+        for row in used.lost {
+            self.charge(row, Duration::ZERO);
         }
         self
     }
@@ -182,7 +195,7 @@ impl Window {
     pub fn perform<A, R, E>(
         &mut self,
         call: Call<'_, A>,
-        commit: Commit,
+        commit: Commit<'_>,
         effect: impl Future<Output = Result<R, E>>,
     ) -> impl Future<Output = Result<Result<R, E>, Stop>>
     where
@@ -204,7 +217,7 @@ impl Window {
     pub async fn perform_placed<A, R, E, F>(
         &mut self,
         call: Call<'_, A>,
-        commit: Commit,
+        commit: Commit<'_>,
         effect: impl FnOnce(Place) -> F,
     ) -> Result<Result<R, E>, Stop>
     where
@@ -218,7 +231,9 @@ impl Window {
         if let Some(answer) = self.answer_at_once(&call, &asked, commit)? {
             return Ok(answer);
         }
-        self.commit_before(&asked, commit).await?;
+        if let Some(exceeded) = self.commit_before(&asked, commit).await? {
+            return self.record(&asked, Duration::ZERO, Err(E::over_budget(&exceeded)));
+        }
         let started = Instant::now();
         let place = Place {
             seq: asked.seq,
@@ -287,50 +302,14 @@ impl Window {
         self.journal.next_seq()
     }
 
-    /// Whether the last call repeats one that a crash cut off, which costs
-    /// besides.
+    /// Whether the next call is answered from the record.
+    pub fn is_next_recorded(&self) -> bool {
+        self.journal.is_next_recorded()
+    }
+
+    /// Whether the last call repeats one that a crash cut off.
     pub fn repeats(&self) -> bool {
         self.repeats
-    }
-
-    /// Whether a call of this turn is paid for.
-    pub fn is_paid(&self, call: i64) -> bool {
-        self.paid.contains(&call)
-    }
-
-    /// Puts a model call on the bill.
-    pub fn charge(&mut self, usage: UsageRow, took: Duration) {
-        let usage = self.next_usage(usage);
-        self.receipt.timing.model_us += micros(took);
-        self.bill(&usage);
-        if let Some(comparison) = &mut self.journal.comparison {
-            comparison.settle(&usage);
-        }
-        self.journal.usage.push(usage);
-    }
-
-    /// The next item of the bill, with whose it is.
-    pub fn next_usage(&self, usage: UsageRow) -> UsageRow {
-        UsageRow {
-            agent: self.agent.name.clone(),
-            user_id: self.identity.user.clone(),
-            channel: self.identity.channel.clone(),
-            seq: i64::try_from(self.paid.len()).unwrap_or(i64::MAX) + 1,
-            ..usage
-        }
-    }
-
-    fn bill(&mut self, usage: &UsageRow) {
-        self.paid.push(usage.call);
-        self.receipt.input_tokens += usage.input_tokens.unsigned_abs();
-        self.receipt.output_tokens += usage.output_tokens.unsigned_abs();
-        match usage.cost_micro_usd {
-            Some(cost) => {
-                let sum = self.receipt.cost_micro_usd.unwrap_or(0) + cost.unsigned_abs();
-                self.receipt.cost_micro_usd = Some(sum);
-            }
-            None => self.unpriced = true,
-        }
     }
 
     /// The agent's database is about to be changed.
@@ -353,7 +332,7 @@ impl Window {
     pub(crate) fn close(mut self) -> Closed {
         self.receipt.wall_ms =
             u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        if self.unpriced {
+        if self.money.unpriced {
             self.receipt.cost_micro_usd = None;
         } else {
             self.receipt.cost_micro_usd.get_or_insert(0);
@@ -381,7 +360,7 @@ impl Window {
         &mut self,
         call: &Call<'_, A>,
         asked: &Asked,
-        commit: Commit,
+        commit: Commit<'_>,
     ) -> Result<Option<Result<R, E>>, Stop>
     where
         A: Serialize,
@@ -400,7 +379,7 @@ impl Window {
             }
             Found::CutOff if commit == Commit::Once => unknown(CUT_OFF),
             Found::Unrecorded(Unrecorded::Refused) => unknown(UNRECORDED),
-            Found::Unrecorded(Unrecorded::Spent) => E::over_budget(SPENT.to_owned()),
+            Found::Unrecorded(Unrecorded::Spent) => E::spent(SPENT.to_owned()),
             Found::Unrecorded(Unrecorded::Made) | Found::CutOff | Found::Nothing => {
                 match self.agent.check(call.grant) {
                     Ok(()) => return Ok(None),
@@ -463,9 +442,16 @@ impl Window {
         Ok(Found::Answer(answer))
     }
 
-    async fn commit_before(&mut self, asked: &Asked, commit: Commit) -> Result<(), Stop> {
+    /// Stores what must be stored before an effect; answers what has not
+    /// enough left for it.
+    async fn commit_before(
+        &mut self,
+        asked: &Asked,
+        commit: Commit<'_>,
+    ) -> Result<Option<Exceeded>, Stop> {
         let durability = match commit {
-            Commit::Later => return Ok(()),
+            Commit::Later => return Ok(None),
+            Commit::Charged(estimate) => return self.reserve(asked, estimate).await,
             Commit::Intent => Durability::Written,
             Commit::Synced | Commit::Once => Durability::Synced,
         };
@@ -474,7 +460,7 @@ impl Window {
         killpoint::reached(killpoint::Place::IntentBefore);
         self.store_pending(durability).await?;
         killpoint::reached(killpoint::Place::IntentAfter);
-        Ok(())
+        Ok(None)
     }
 
     /// Records how a call ended and moves the guest's time on.
@@ -505,7 +491,7 @@ impl Window {
         let Identity { tenant, turn, .. } = &self.identity;
         let part = self.journal.take();
         if self.journal.is_replay() {
-            return Ok(());
+            return self.store_live_usage(part.usage).await;
         }
         self.store
             .append_journal(tenant, turn, part, durability)
@@ -513,6 +499,17 @@ impl Window {
             .map_err(Stop::Host)?;
         self.journal.stored();
         Ok(())
+    }
+
+    /// What a re-run really asked models for is on the bill, and nothing else of
+    /// it is stored.
+    async fn store_live_usage(&mut self, usage: Vec<UsageRow>) -> Result<(), Stop> {
+        if usage.is_empty() {
+            return Ok(());
+        }
+        let Account { tenant, turn, .. } = self.account();
+        let stored = self.store.append_usage(tenant, turn, usage).await;
+        stored.map_err(Stop::Host)
     }
 
     /// The time, of a clock that never goes back within a turn.

@@ -207,8 +207,8 @@ pub(crate) mod llm {
 
     use super::with;
     use crate::llm::{
-        CallStart, ContentPart, Delta, EmbedRequest, EmbedResponse, Error, ErrorKind, ModelInfo,
-        Request, Response, StreamEvent,
+        Budget, CallStart, ContentPart, Delta, EmbedRequest, EmbedResponse, Error, ErrorKind,
+        ModelInfo, Request, Response, StreamEvent,
     };
 
     pub(crate) fn generate(request: &Request) -> Result<Response, Error> {
@@ -263,6 +263,11 @@ pub(crate) mod llm {
             provider,
             model,
         }])
+    }
+
+    /// Nothing is limited here.
+    pub(crate) fn budgets() -> Result<Vec<Budget>, Error> {
+        Ok(Vec::new())
     }
 
     /// An answer that is being made: here it is there from the start.

@@ -9,6 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Api, Code, Problem};
+use crate::store::{BudgetRow, DEFAULT_TENANT};
 
 /// How long the store may take for a write until it counts as down: shorter
 /// than who asks for the health waits.
@@ -71,6 +72,10 @@ async fn metrics(State(api): State<Api>) -> Response {
     metrics::gauge!("anchorhold_loaded_components").set(counts.loaded_components as f64);
     metrics::gauge!("anchorhold_loaded_bytes").set(counts.loaded_bytes as f64);
     metrics::gauge!("anchorhold_turns_in_progress").set(api.host.scheduler.load() as f64);
+    match api.host.store.budgets(DEFAULT_TENANT).await {
+        Ok(budgets) => budgets.iter().for_each(show_budget),
+        Err(error) => tracing::warn!(error = %format!("{error:#}"), "budgets cannot be read"),
+    }
     let text = api
         .host
         .metrics
@@ -78,4 +83,26 @@ async fn metrics(State(api): State<Api>) -> Response {
         .map(metrics_exporter_prometheus::PrometheusHandle::render)
         .unwrap_or_default();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+/// What is left of a budget; what people and conversations have is not shown to
+/// whoever may read metrics.
+fn show_budget(row: &BudgetRow) {
+    if row.scope.starts_with("user:") || row.scope.starts_with("conversation:") {
+        return;
+    }
+    let left = |what: &'static str, limit: Option<i64>, used: i64| {
+        if let Some(limit) = limit {
+            let (scope, window) = (row.scope.clone(), row.span.name());
+            let gauge = metrics::gauge!("anchorhold_budget_left", "scope" => scope, "window" => window, "what" => what);
+            gauge.set(limit.saturating_sub(used).max(0) as f64);
+        }
+    };
+    left("requests", row.max_requests, row.requests);
+    left("tokens", row.max_tokens, row.tokens + row.reserved_tokens);
+    left(
+        "cost_micro_usd",
+        row.max_cost_micro_usd,
+        row.cost_micro_usd + row.reserved_cost_micro_usd,
+    );
 }

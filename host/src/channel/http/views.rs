@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::config::ProviderKind;
 use crate::runtime::Failure;
-use crate::store::{JournalStatus, OutgoingStatus, TurnKind, TurnStatus};
+use crate::store::{JournalStatus, OutgoingStatus, Span, TurnKind, TurnStatus};
 use crate::turn::{Question, Receipt};
 
 pub(crate) use super::page::Items;
@@ -143,4 +143,37 @@ pub(crate) struct ModelView {
     pub(crate) kind: ProviderKind,
     /// Its name at the provider.
     pub(crate) model: String,
+}
+
+/// A budget and what is used of it. A limit that is none does not limit.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct BudgetView {
+    /// `all`, or a kind and an id: `agent:notes`.
+    pub(crate) scope: String,
+    pub(crate) window: Span,
+    /// Calls of models.
+    pub(crate) requests: Option<i64>,
+    /// Tokens in and out.
+    pub(crate) tokens: Option<i64>,
+    /// Millionths of a dollar.
+    pub(crate) cost_micro_usd: Option<i64>,
+    pub(crate) used: Amounts,
+    pub(crate) reserved: Reserved,
+    /// When the window ends; none if it never does.
+    pub(crate) resets_at: Option<i64>,
+}
+
+/// What is used in the window.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Amounts {
+    pub(crate) requests: i64,
+    pub(crate) tokens: i64,
+    pub(crate) cost_micro_usd: i64,
+}
+
+/// The most that calls under way may still take.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct Reserved {
+    pub(crate) tokens: i64,
+    pub(crate) cost_micro_usd: i64,
 }

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::agents::upload::digest_of;
 use crate::cli::client::Client;
 use crate::cli::fault::{Exit, Fault, exit_of, in_a_line};
-use crate::cli::format::short;
+use crate::cli::format::{parse_dollars, short};
 use crate::cli::output::{self, plain};
 use crate::cli::wire::read;
 use crate::turn::Replayed;
@@ -42,7 +42,7 @@ pub(super) struct Replay {
     #[arg(long, requires = "max_cost_usd")]
     live_models: bool,
     /// How much model calls of each replay may cost, such as 0.50
-    #[arg(long, value_name = "DOLLARS", requires = "live_models", value_parser = parse_dollars)]
+    #[arg(long, value_name = "DOLLARS", requires = "live_models", value_parser = some_dollars)]
     max_cost_usd: Option<u64>,
     #[command(flatten)]
     set: Set,
@@ -199,20 +199,6 @@ fn read_settings(path: &Path) -> Result<Map<String, Value>> {
     }
 }
 
-/// Dollars, in millionths.
-fn parse_dollars(text: &str) -> Result<u64, String> {
-    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || part.len() > 6 || !digits(whole) || !digits(part) {
-        return Err("an amount of dollars, such as 0.50".to_owned());
-    }
-    let micros = format!("{whole}{part:0<6}").parse();
-    match micros.map_err(|_| "too much".to_owned())? {
-        0 => Err("more than nothing; without --live-models no model is asked".to_owned()),
-        micros => Ok(micros),
-    }
-}
-
 fn print(replayed: &Replayed) {
     let verdict = if replayed.same { "same" } else { "differs" };
     output::line(format!(
@@ -230,17 +216,9 @@ fn print(replayed: &Replayed) {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dollars_are_counted_in_millionths() {
-        assert_eq!(parse_dollars("0.50"), Ok(500_000));
-        assert_eq!(parse_dollars("2"), Ok(2_000_000));
-        assert_eq!(parse_dollars("0.000001"), Ok(1));
-        for bad in ["", ".5", "0", "-1", "1e3", "0.0000001", "1.2.3"] {
-            assert!(parse_dollars(bad).is_err(), "{bad}");
-        }
+fn some_dollars(text: &str) -> Result<u64, String> {
+    match parse_dollars(text)? {
+        0 => Err("more than nothing; without --live-models no model is asked".to_owned()),
+        micros => Ok(micros),
     }
 }

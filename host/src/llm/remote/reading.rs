@@ -102,10 +102,7 @@ async fn finish(
         .map_or(&[], |content| content.parts());
     let calls: Vec<&ToolCall> = parts.iter().filter_map(ContentPart::as_tool_call).collect();
     let reported = end.captured_usage.as_ref();
-    let reported = reported.map_or_else(
-        || usage::none(false),
-        |usage| usage::of_provider(usage, false),
-    );
+    let reported = reported.map_or_else(usage::none, usage::of_provider);
     let usage = sink.close(reported).await?;
     let mut draft = sink.draft();
     for (at, call) in calls.iter().enumerate() {

@@ -84,9 +84,16 @@ impl Runner {
         let job = Job::of_row(&row, Arc::new(Feed::new(row.id.clone())))?;
         let input = self.with_history(&job, &agent).await?;
         let deadline = Deadline::after_ms(agent.limits.wall_ms);
-        let Run::Finished(finished) = self.run_instance(&job, plan, &input, &deadline).await else {
+        let run = self.run_instance(&job, plan, &input, &deadline).await;
+        let Run::Finished(mut finished) = run else {
             bail!("a replay waits for nothing, and this one did");
         };
+        let account = finished.closed.comparison.account.clone();
+        let usage = std::mem::take(&mut finished.closed.journal.usage);
+        if !usage.is_empty() {
+            let tenant = tenant.to_owned();
+            self.store.append_usage(tenant, account, usage).await?;
+        }
         report::compare(&row, &agent, before, finished)
     }
 

@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use crate::registry::Grant;
 use crate::runtime::{Failure, FailureCode};
+use crate::store::{Estimate, Exceeded};
 
 /// A host call: what is asked, and what it needs.
 pub struct Call<'a, A> {
@@ -24,11 +25,13 @@ pub struct Place {
 
 /// What must be stored before an effect (DESIGN: output commit).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Commit {
+pub enum Commit<'a> {
     /// Nothing: a plain read, which can be done again.
     Later,
-    /// That it is about to happen, written: an effect that is charged for.
+    /// That it is about to happen, written.
     Intent,
+    /// The same, and the most that it can take is reserved: a call of a model.
+    Charged(&'a Estimate),
     /// All that was recorded so far and that it is about to happen, synced: an
     /// effect outside that comes to the same when it happens again.
     Synced,
@@ -87,8 +90,16 @@ pub trait Refusable {
     /// The error for a call of which nobody knows whether it took effect.
     fn unknown(message: String) -> Self;
 
+    /// The error for a call that a budget has not enough left for.
+    fn over_budget(exceeded: &Exceeded) -> Self
+    where
+        Self: Sized,
+    {
+        Self::spent(exceeded.message())
+    }
+
     /// The error for a call that there is no money for.
-    fn over_budget(message: String) -> Self
+    fn spent(message: String) -> Self
     where
         Self: Sized,
     {

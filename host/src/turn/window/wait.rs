@@ -147,7 +147,7 @@ impl Window {
         Ok(wait.map_err(Stop::Host)?.outcome)
     }
 
-    /// Lets a call through, an effect that is charged for, which may go on when
+    /// Lets a call through, an effect that takes long, which may go on when
     /// the turn has no instance: that is so when `effect` has taken `patience`
     /// and `may_park` says so then.
     ///
@@ -157,6 +157,7 @@ impl Window {
     pub async fn perform_long<A, R, E>(
         &mut self,
         call: Call<'_, A>,
+        commit: Commit<'_>,
         effect: impl Future<Output = Result<R, E>>,
         patience: Duration,
         may_park: impl FnOnce() -> bool,
@@ -169,10 +170,14 @@ impl Window {
         let mut effect = Box::pin(effect);
         self.flush_if_many().await?;
         let asked = self.ask(&call)?;
-        if let Some(answer) = self.answer_at_once(&call, &asked, Commit::Intent)? {
+        if let Some(answer) = self.answer_at_once(&call, &asked, commit)? {
             return Ok(Long::Answered(answer));
         }
-        self.commit_before(&asked, Commit::Intent).await?;
+        if let Some(exceeded) = self.commit_before(&asked, commit).await? {
+            let refusal = Err(E::over_budget(&exceeded));
+            let answer = self.record(&asked, Duration::ZERO, refusal)?;
+            return Ok(Long::Answered(answer));
+        }
         let (started, started_ns) = (Instant::now(), self.now_ns());
         let answer = match tokio::time::timeout(patience, &mut effect).await {
             Ok(answer) => answer,

@@ -32,6 +32,8 @@
 //! | `json[:ALIAS] TEXT` | asks for JSON `{"city"}` by schema; the text |
 //! | `embed[:ALIAS] TEXT1;;TEXT2` | the lengths of the vectors |
 //! | `models` | a JSON list of aliases |
+//! | `budgets` | what is left of each budget, a JSON list |
+//! | `parallel ALIAS N` | how N generations at once came out, a JSON list |
 //! | `clock` | `{"wall_ns", "elapsed_ns"}`, three reads of each |
 //! | `random` | `{"bytes", "order"}`: 16 bytes and the order of a hash map |
 //! | `environment` | `{"variables", "arguments", "file"}`: what leaks in |
@@ -108,7 +110,7 @@ fn run(line: &str, message: &Message) -> Result<String> {
         "unschedule" => Ok(events::unschedule(rest)?.to_string()),
         "http" => outside::http(rest),
         "generate" | "stream" | "forward" | "cancel" | "wait-any" | "tool" | "json" | "embed"
-        | "models" => Ok(model::run(name, alias, rest)),
+        | "models" | "budgets" | "parallel" => Ok(model::run(name, alias, rest)),
         "ask" => people::ask(rest),
         "interjections" => people::interjections(),
         "agent" => people::agent(rest),

@@ -29,6 +29,8 @@ fn ask(name: &str, alias: &str, text: &str) -> Result<String, Error> {
         "tool" => Ok(calls(&request.tool(weather()).generate()?)),
         "json" => Ok(request.json_schema("place", &place()).generate()?.text()),
         "embed" => embed(alias, text),
+        "budgets" => budgets(),
+        "parallel" => parallel(alias, text),
         _ => models(),
     }
 }
@@ -156,6 +158,36 @@ fn embed(alias: &str, text: &str) -> Result<String, Error> {
         .map(Vec::len)
         .collect::<Value>()
         .to_string())
+}
+
+fn budgets() -> Result<String, Error> {
+    let budgets = llm::budgets()?.into_iter();
+    Ok(budgets
+        .map(|budget| {
+            json!({
+                "scope": budget.scope, "window": budget.window, "requests_left": budget.requests_left,
+                "tokens_left": budget.tokens_left, "cost_left_micro_usd": budget.cost_left_micro_usd,
+                "resets_at_ms": budget.resets_at_ms,
+            })
+        })
+        .collect::<Value>()
+        .to_string())
+}
+
+/// As many generations at once as the text says; how each came out.
+fn parallel(alias: &str, text: &str) -> Result<String, Error> {
+    let count = text.parse().unwrap_or(2);
+    let begun: Vec<_> = (0..count)
+        .map(|_| Request::new(alias).user("parallel").start())
+        .collect();
+    let ended = begun.into_iter().map(|begun| match begun {
+        Ok(generation) => match Generation::finish(generation) {
+            Ok(response) => response.text(),
+            Err(error) => show::name(error.kind),
+        },
+        Err(error) => show::name(error.kind),
+    });
+    Ok(ended.collect::<Value>().to_string())
 }
 
 fn models() -> Result<String, Error> {
