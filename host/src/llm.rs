@@ -12,8 +12,10 @@
 mod draft;
 mod failure;
 mod generation;
+mod health;
 mod price;
 mod remote;
+mod route;
 mod sink;
 mod usage;
 mod watch;
@@ -40,8 +42,10 @@ pub(crate) use sink::Sink;
 pub(crate) use usage::{estimate, of_request as tokens_of};
 
 use failure::unknown_alias;
-use price::{Prices, Rates, Tariff};
+use health::{Breaker, Health};
+use price::{Prices, Rates};
 use remote::{Remote, Wire};
+use route::{Candidate, Persistence, Route};
 use watch::Watch;
 
 /// How long a connection may take to come about.
@@ -80,18 +84,11 @@ enum Backend {
     Scripted(Scripted),
 }
 
-/// One `[llm.models.ALIAS]`.
-#[derive(Clone)]
-struct Route {
-    provider: Arc<Provider>,
-    model: Arc<str>,
-    tariff: Tariff,
-}
-
 /// All models of the operator, by alias.
 pub struct Gateway {
     routes: BTreeMap<String, Route>,
     defaults: Defaults,
+    persistence: Persistence,
     io: Handle,
 }
 
@@ -112,24 +109,39 @@ impl Gateway {
                 .with_context(|| format!("[llm.providers.{name}] cannot be used"))?;
             providers.insert(name.as_str(), Arc::new(made));
         }
+        let mut candidates = BTreeMap::new();
         let mut routes = BTreeMap::new();
         for (alias, target) in &config.models {
-            let provider = providers.get(target.provider.as_str()).with_context(|| {
-                format!("[llm.models.{alias}] names no provider of [llm.providers]")
-            })?;
-            let kind = &config.providers[&target.provider];
-            let adapter = Wire::of(kind.kind).map(Wire::adapter);
-            let (name, model) = (provider.name.as_str(), target.model.as_str());
-            let route = Route {
-                provider: Arc::clone(provider),
-                model: model.into(),
-                tariff: prices.tariff(name, adapter, model, kind.is_free()),
-            };
-            routes.insert(alias.clone(), route);
+            let mut route = Vec::new();
+            for config::Candidate {
+                provider: name,
+                model,
+                weight,
+            } in &target.candidates
+            {
+                let known = config.providers.get(name).zip(providers.get(name.as_str()));
+                let (kind, provider) = known.with_context(|| {
+                    format!("[llm.models.{alias}] names no provider of [llm.providers]")
+                })?;
+                // How a model does at a provider is one thing, whatever it is called.
+                let candidate = candidates.entry((name, model)).or_insert_with(|| {
+                    let adapter = Wire::of(kind.kind).map(Wire::adapter);
+                    Arc::new(Candidate {
+                        provider: Arc::clone(provider),
+                        model: model.as_str().into(),
+                        tariff: prices.tariff(name, adapter, model, kind.is_free()),
+                        health: Health::default(),
+                    })
+                });
+                route.push((Arc::clone(candidate), weight.get()));
+            }
+            let candidates = route.into();
+            routes.insert(alias.clone(), Route { candidates });
         }
         Ok(Self {
             routes,
             defaults: Defaults::from(config),
+            persistence: Persistence::from(config),
             io,
         })
     }
@@ -150,25 +162,20 @@ impl Gateway {
     ///
     /// If there is no such model.
     pub fn begin(&self, request: wire::Request) -> Result<Beginning, wire::Error> {
-        let route = self.route(&request.model)?;
-        let defaults = self.defaults;
-        let (provider, model) = (Arc::clone(&route.provider), Arc::clone(&route.model));
-        Ok(Beginning::of(
-            &self.io,
-            generation::Call {
-                provider: provider.name.clone(),
-                model: model.to_string(),
-                tariff: route.tariff.clone(),
-                input_tokens: usage::of_request(&request),
-            },
-            move |mut sink| async move {
-                let (began, deadline) = (Instant::now(), request.deadline_ms);
-                let answer = provider.answer(&model, request, defaults, &mut sink);
-                let answer = within(deadline, Box::pin(answer)).await;
-                provider.log(&model, began, answer.as_ref().err());
-                sink.end(answer).await;
-            },
-        ))
+        let route = self.route(&request.model)?.clone();
+        let (defaults, persistence) = (self.defaults, self.persistence);
+        let first = route.first();
+        let call = generation::Call {
+            provider: first.provider.name.clone(),
+            model: first.model.to_string(),
+            tariff: first.tariff.clone(),
+            input_tokens: usage::of_request(&request),
+        };
+        Ok(Beginning::of(&self.io, call, move |mut sink| async move {
+            let answer = route.answer(&request, defaults, persistence, &mut sink);
+            let answer = within(request.deadline_ms, Box::pin(answer)).await;
+            sink.end(answer).await;
+        }))
     }
 
     /// Turns texts into vectors, in order.
@@ -186,11 +193,12 @@ impl Gateway {
                 format!("embed takes 1 to 256 texts, not {}", request.input.len()),
             ));
         }
-        let route = self.route(&request.model)?.clone();
-        let defaults = self.defaults;
+        // Vectors of another model would not compare.
+        let candidate = Arc::clone(self.route(&request.model)?.first());
+        let (defaults, persistence) = (self.defaults, self.persistence);
         let task = self
             .io
-            .spawn(async move { route.embed(request, defaults).await });
+            .spawn(async move { candidate.embed(request, defaults, persistence).await });
         tokio_util::task::AbortOnDropHandle::new(task)
             .await
             .unwrap_or_else(|_| Err(failure::lost()))
@@ -202,17 +210,20 @@ impl Gateway {
             .iter()
             .map(|(alias, route)| wire::ModelInfo {
                 alias: alias.clone(),
-                provider: route.provider.name.clone(),
-                model: route.model.to_string(),
+                provider: route.first().provider.name.clone(),
+                model: route.first().model.to_string(),
             })
             .collect()
     }
 
     /// How each provider does that an alias names, by name.
     pub fn providers(&self) -> Vec<ProviderState> {
-        let of_routes = self.routes.values().map(|route| &route.provider);
-        let by_name: BTreeMap<&str, &Arc<Provider>> = of_routes
-            .map(|provider| (provider.name.as_str(), provider))
+        let candidates = self
+            .routes
+            .values()
+            .flat_map(|route| route.candidates.iter());
+        let by_name: BTreeMap<&str, &Arc<Provider>> = candidates
+            .map(|(candidate, _)| (candidate.provider.name.as_str(), &candidate.provider))
             .collect();
         by_name
             .into_values()
@@ -238,36 +249,11 @@ impl Gateway {
     /// What budgets count of a call of this alias.
     pub(crate) fn charge(&self, alias: &str, usage: &wire::Usage) -> u64 {
         let route = self.routes.get(alias);
-        route.map_or(0, |route| route.tariff.charge(usage))
+        route.map_or(0, |route| route.first().tariff.charge(usage))
     }
 
     fn route(&self, alias: &str) -> Result<&Route, wire::Error> {
         self.routes.get(alias).ok_or_else(|| unknown_alias(alias))
-    }
-}
-
-impl Route {
-    fn estimate(&self, input_tokens: u64, output_tokens: u64) -> Estimate {
-        Estimate {
-            provider: self.provider.name.clone(),
-            model: self.model.to_string(),
-            input_tokens,
-            output_tokens,
-            cost_micro_usd: self.tariff.most(input_tokens, output_tokens),
-            is_priced: self.tariff.is_known(),
-        }
-    }
-
-    async fn embed(
-        &self,
-        request: wire::EmbedRequest,
-        defaults: Defaults,
-    ) -> Result<wire::EmbedResponse, wire::Error> {
-        let answer = self.provider.embed(&self.model, request, defaults).await;
-        answer.map(|mut response| {
-            response.usage.cost_micro_usd = self.tariff.cost(&response.usage);
-            response
-        })
     }
 }
 
@@ -279,6 +265,18 @@ fn prices(config: &config::Llm) -> Result<Prices> {
     )
     .context("[llm] unknown_input_usd and unknown_output_usd")?;
     Prices::open(config.prices.as_deref(), worst)
+}
+
+impl From<&config::Llm> for Persistence {
+    fn from(config: &config::Llm) -> Self {
+        Self {
+            attempts: config.attempts.unwrap_or(3),
+            breaker: Breaker {
+                failures: config.breaker_failures.unwrap_or(5),
+                rest: Duration::from_millis(config.breaker_ms.unwrap_or(300_000)),
+            },
+        }
+    }
 }
 
 impl Provider {
@@ -302,7 +300,7 @@ impl Provider {
     async fn answer(
         &self,
         model: &str,
-        request: wire::Request,
+        request: &wire::Request,
         defaults: Defaults,
         sink: &mut Sink,
     ) -> Result<wire::Response, wire::Error> {
@@ -311,7 +309,7 @@ impl Provider {
             Backend::Remote(remote) => {
                 Box::pin(remote.answer(model, request, defaults, sink)).await
             }
-            Backend::Scripted(scripted) => scripted.answer(model, &request, defaults, sink).await,
+            Backend::Scripted(scripted) => scripted.answer(model, request, defaults, sink).await,
         };
         answer.map(|response| wire::Response {
             provider: self.name.clone(),

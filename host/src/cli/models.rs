@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::client::Client;
 use super::wire::read;
 use crate::channel::http::views::ModelView;
-use crate::config::{Llm, ProviderKind};
+use crate::config::{Alias, Llm, ProviderKind};
 
 /// What to do to get answers from a model.
 pub(super) const PLUG_IN: &str = "\
@@ -16,16 +16,19 @@ or [llm] in anchorhold.toml, and start the host again.";
 
 /// Every alias and what it stands for, as `alias -> provider/model`.
 pub(super) fn lines(llm: &Llm) -> Vec<String> {
-    let line = |(alias, target): (&String, &crate::config::Alias)| {
-        format!("{alias} -> {}/{}", target.provider, target.model)
+    let line = |(alias, target): (&String, &Alias)| {
+        let candidates = target.candidates.iter();
+        let names = candidates.map(|one| format!("{}/{}", one.provider, one.model));
+        format!("{alias} -> {}", names.collect::<Vec<_>>().join(" or "))
     };
     llm.models.iter().map(line).collect()
 }
 
 /// Whether no alias stands for a model.
 pub(super) fn only_scripted(llm: &Llm) -> bool {
-    llm.models.values().all(|alias| {
-        let provider = llm.providers.get(&alias.provider);
+    let mut candidates = llm.models.values().flat_map(|alias| &alias.candidates);
+    candidates.all(|candidate| {
+        let provider = llm.providers.get(&candidate.provider);
         provider.is_some_and(|provider| provider.kind == ProviderKind::Scripted)
     })
 }

@@ -1,6 +1,7 @@
 //! `[llm]`: model providers and the aliases agents know them by.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use anyhow::{Result, bail};
 use secrecy::SecretString;
@@ -26,6 +27,13 @@ pub struct Llm {
     pub unknown_output_usd: Option<f64>,
     /// Output tokens when a request names no bound; 8192 by default.
     pub max_output_tokens: Option<u32>,
+    /// How often a call is tried before the first piece of an answer, at whichever candidate; 3 by
+    /// default.
+    pub attempts: Option<u32>,
+    /// Failures in a row after which a model is left alone; 5 by default.
+    pub breaker_failures: Option<u32>,
+    /// For how long, in milliseconds; five minutes by default.
+    pub breaker_ms: Option<u64>,
     /// How long a provider may take to begin an answer, in milliseconds; two minutes by default.
     pub header_timeout_ms: Option<u64>,
     /// How long a provider may pause within an answer, in milliseconds; five minutes by default.
@@ -62,12 +70,70 @@ pub struct Provider {
     pub free: Option<bool>,
 }
 
-/// What an alias stands for.
+/// What an alias stands for: one model, or several that share its calls.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "WrittenAlias")]
+pub struct Alias {
+    /// At least one.
+    pub candidates: Vec<Candidate>,
+}
+
+/// A model at a provider.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Alias {
+pub struct Candidate {
     pub provider: String,
     pub model: String,
+    /// Its share of the calls, compared with the others.
+    #[serde(default = "one")]
+    pub weight: NonZeroU32,
+}
+
+fn one() -> NonZeroU32 {
+    NonZeroU32::MIN
+}
+
+/// An alias as it is written: `provider` and `model`, or `candidates`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenAlias {
+    provider: Option<String>,
+    model: Option<String>,
+    #[serde(default)]
+    candidates: Vec<Candidate>,
+}
+
+impl TryFrom<WrittenAlias> for Alias {
+    type Error = &'static str;
+
+    fn try_from(written: WrittenAlias) -> Result<Self, Self::Error> {
+        match written {
+            WrittenAlias {
+                provider: Some(provider),
+                model: Some(model),
+                candidates,
+            } if candidates.is_empty() => Ok(Self::one(provider, model)),
+            WrittenAlias {
+                provider: None,
+                model: None,
+                candidates,
+            } if !candidates.is_empty() => Ok(Self { candidates }),
+            _ => Err("an alias has provider and model, or candidates"),
+        }
+    }
+}
+
+impl Alias {
+    /// One model.
+    pub fn one(provider: String, model: String) -> Self {
+        Self {
+            candidates: vec![Candidate {
+                provider,
+                model,
+                weight: one(),
+            }],
+        }
+    }
 }
 
 impl Provider {
@@ -113,26 +179,29 @@ impl Llm {
             .iter()
             .filter(|(_, provider)| provider.kind != ProviderKind::Scripted)
             .find_map(|(name, provider)| {
-                Some(Alias {
-                    provider: name.clone(),
-                    model: provider.default_model()?.to_owned(),
-                })
+                let model = provider.default_model()?.to_owned();
+                Some(Alias::one(name.clone(), model))
             })
-            .unwrap_or_else(|| Alias {
-                provider: "scripted".to_owned(),
-                model: "script".to_owned(),
-            });
+            .unwrap_or_else(|| Alias::one("scripted".to_owned(), "script".to_owned()));
         self.models.insert("default".to_owned(), alias);
     }
 
     pub(super) fn check(&self) -> Result<()> {
         for (name, alias) in &self.models {
-            if !self.providers.contains_key(&alias.provider) {
-                bail!(
-                    "[llm.models.{name}] names the provider {:?}, but there is no [llm.providers.{}]",
-                    alias.provider,
-                    alias.provider
-                );
+            for Candidate { provider, .. } in &alias.candidates {
+                if !self.providers.contains_key(provider) {
+                    bail!(
+                        "[llm.models.{name}] names the provider {provider:?}, but there is no [llm.providers.{provider}]"
+                    );
+                }
+            }
+        }
+        for (key, zero) in [
+            ("attempts", self.attempts == Some(0)),
+            ("breaker_failures", self.breaker_failures == Some(0)),
+        ] {
+            if zero {
+                bail!("[llm] {key} is at least 1");
             }
         }
         Ok(())

@@ -20,7 +20,10 @@ fn starts_with_nothing_and_answers_from_the_script() {
     let empty = file("");
     let config = Config::load(Some(empty.path()), &Environment::default()).unwrap();
     assert_eq!(config.server.listen, "127.0.0.1:8080");
-    assert_eq!(config.llm.models["default"].provider, "scripted");
+    assert_eq!(
+        config.llm.models["default"].candidates[0].provider,
+        "scripted"
+    );
 }
 
 #[test]
@@ -63,7 +66,10 @@ fn a_key_alone_makes_default_a_real_model() {
     let config = Config::load(Some(empty.path()), &environment).unwrap();
     let alias = &config.llm.models["default"];
     assert_eq!(
-        (alias.provider.as_str(), alias.model.as_str()),
+        (
+            alias.candidates[0].provider.as_str(),
+            alias.candidates[0].model.as_str()
+        ),
         ("openai", "llama")
     );
     assert!(!format!("{config:?}").contains("sk-test"));
@@ -77,7 +83,10 @@ fn an_address_without_a_key_is_a_server_that_takes_none() {
         ("OPENAI_MODEL", "llama"),
     ]);
     let config = Config::load(Some(empty.path()), &local).unwrap();
-    assert_eq!(config.llm.models["default"].provider, "openai");
+    assert_eq!(
+        config.llm.models["default"].candidates[0].provider,
+        "openai"
+    );
     assert!(config.llm.providers["openai"].api_key.is_none());
     let own = file("[llm.providers.openai]\nkind = \"openai\"\napi_key = \"sk-test\"\n");
     let config = Config::load(Some(own.path()), &local).unwrap();
@@ -88,7 +97,10 @@ fn an_address_without_a_key_is_a_server_that_takes_none() {
     );
     let other = environment(&[("ANTHROPIC_BASE_URL", "http://127.0.0.1:9/")]);
     let config = Config::load(Some(empty.path()), &other).unwrap();
-    assert_eq!(config.llm.models["default"].provider, "scripted");
+    assert_eq!(
+        config.llm.models["default"].candidates[0].provider,
+        "scripted"
+    );
 }
 
 #[test]

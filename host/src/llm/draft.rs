@@ -4,6 +4,7 @@
 use crate::runtime::bindings::llm as wire;
 use crate::runtime::bindings::types::ToolCall;
 
+use super::generation::Call;
 use super::price::Tariff;
 use super::usage;
 
@@ -17,6 +18,8 @@ pub(crate) struct Draft {
     characters: usize,
     /// The next thought starts a part of its own.
     thought_ended: bool,
+    provider: String,
+    model: String,
     tariff: Tariff,
     input_estimate: u64,
     reported: Option<wire::Usage>,
@@ -25,10 +28,10 @@ pub(crate) struct Draft {
 enum Part {
     Text(String),
     Reasoning(wire::Reasoning),
-    Call(Call),
+    Call(OpenCall),
 }
 
-struct Call {
+struct OpenCall {
     /// As the provider gave it: not always unique, sometimes empty.
     given_id: String,
     call: ToolCall,
@@ -53,8 +56,16 @@ pub(crate) struct CallPiece<'a> {
 type Events = Vec<wire::StreamEvent>;
 
 impl Draft {
-    pub(crate) fn new(tariff: Tariff, input_estimate: u64) -> Self {
+    pub(super) fn new(call: Call) -> Self {
+        let Call {
+            provider,
+            model,
+            tariff,
+            input_tokens: input_estimate,
+        } = call;
         Self {
+            provider,
+            model,
             parts: Vec::new(),
             bytes: 0,
             characters: 0,
@@ -63,6 +74,23 @@ impl Draft {
             input_estimate,
             reported: None,
         }
+    }
+
+    /// Somebody else is asked; nothing has come yet.
+    pub(super) fn serve(&mut self, provider: &str, model: &str, tariff: Tariff) {
+        provider.clone_into(&mut self.provider);
+        model.clone_into(&mut self.model);
+        self.tariff = tariff;
+    }
+
+    /// The provider that is asked.
+    pub(super) fn provider(&self) -> &str {
+        &self.provider
+    }
+
+    /// Its model.
+    pub(super) fn model(&self) -> &str {
+        &self.model
     }
 
     pub(crate) fn text(&mut self, piece: &str) -> Result<Events, TooLong> {
@@ -201,7 +229,7 @@ impl Draft {
             return;
         }
         let id = self.unique_id("");
-        self.parts.push(Part::Call(Call {
+        self.parts.push(Part::Call(OpenCall {
             given_id: String::new(),
             call: ToolCall {
                 id,
@@ -292,7 +320,7 @@ impl Draft {
             arguments_json: String::new(),
         };
         let (id, name) = (call.id.clone(), call.name.clone());
-        let part = Part::Call(Call {
+        let part = Part::Call(OpenCall {
             given_id: piece.id.to_owned(),
             call,
             open: true,

@@ -30,8 +30,6 @@ pub(super) struct Call {
 
 /// A running call. Dropping it ends the call upstream.
 pub struct Generation {
-    provider: String,
-    model: String,
     draft: Arc<Mutex<Draft>>,
     items: mpsc::Receiver<Item>,
     waiting: VecDeque<wire::StreamEvent>,
@@ -53,7 +51,7 @@ impl Beginning {
         W: FnOnce(Sink) -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
-        let draft = Arc::new(Mutex::new(Draft::new(call.tariff, call.input_tokens)));
+        let draft = Arc::new(Mutex::new(Draft::new(call)));
         let (sender, items) = mpsc::channel(BUFFER);
         let (accepted, verdict) = oneshot::channel();
         let sink = Sink::new(Arc::clone(&draft), sender, accepted);
@@ -61,8 +59,6 @@ impl Beginning {
         // every page that was touched.
         let task = io.spawn(async move { Box::pin(work(sink)).await });
         let generation = Generation {
-            provider: call.provider,
-            model: call.model,
             draft,
             items,
             waiting: VecDeque::new(),
@@ -182,8 +178,8 @@ impl Generation {
             content: draft.content(),
             finish_reason: wire::FinishReason::Cancelled,
             usage: draft.usage(),
-            model: self.model.clone(),
-            provider: self.provider.clone(),
+            model: draft.model().to_owned(),
+            provider: draft.provider().to_owned(),
             attempts: 1,
         };
         drop(draft);
@@ -215,13 +211,13 @@ impl Generation {
     }
 
     /// The name of the provider, as in `[llm.providers.NAME]`.
-    pub fn provider(&self) -> &str {
-        &self.provider
+    pub fn provider(&self) -> String {
+        lock(&self.draft).provider().to_owned()
     }
 
     /// The model as the provider calls it.
-    pub fn model(&self) -> &str {
-        &self.model
+    pub fn model(&self) -> String {
+        lock(&self.draft).model().to_owned()
     }
 
     fn take(&mut self, item: Item) {
@@ -236,7 +232,7 @@ impl Generation {
     /// Says whose failure it is.
     fn signed(&self, error: wire::Error) -> wire::Error {
         wire::Error {
-            provider: error.provider.or_else(|| Some(self.provider.clone())),
+            provider: error.provider.or_else(|| Some(self.provider())),
             attempts: error.attempts.max(1),
             ..error
         }

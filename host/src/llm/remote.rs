@@ -88,7 +88,7 @@ impl Remote {
     pub(super) async fn answer(
         &self,
         model: &str,
-        request: wire::Request,
+        request: &wire::Request,
         defaults: Defaults,
         sink: &mut Sink,
     ) -> Result<wire::Response, wire::Error> {
@@ -100,17 +100,15 @@ impl Remote {
     async fn answer_loudly(
         &self,
         model: &str,
-        request: wire::Request,
+        request: &wire::Request,
         defaults: Defaults,
         sink: &mut Sink,
     ) -> Result<wire::Response, wire::Error> {
-        let mut options = options::of(self.wire, model, &request, defaults)?;
+        let mut options = options::of(self.wire, model, request, defaults)?;
         options.extra_headers = self.headers();
-        let alias = request.model.clone();
-        let mut chat = ChatRequest::new(prompt::messages(&self.name, self.wire, &request)?);
-        chat.tools = tools::offered(self.wire, &request)?;
-        drop(request);
-        let context = self.context(model, &alias);
+        let mut chat = ChatRequest::new(prompt::messages(&self.name, self.wire, request)?);
+        chat.tools = tools::offered(self.wire, request)?;
+        let context = self.context(model, &request.model);
         let target = self.target(model, "chat/completions")?;
         let stream = self
             .client

@@ -2,6 +2,7 @@
 //! reader slows the provider and not the memory of the host.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -9,6 +10,7 @@ use crate::runtime::bindings::llm as wire;
 
 use super::draft::{CallPiece, Draft, TooLong};
 use super::failure::failure;
+use super::price::Tariff;
 
 /// What travels from the provider's task to the reader. Small, because a
 /// channel makes room for 32 at once.
@@ -31,6 +33,7 @@ pub(crate) struct Sink {
     draft: Arc<Mutex<Draft>>,
     items: mpsc::Sender<Item>,
     accepted: Option<Accepted>,
+    accepted_at: Option<Instant>,
 }
 
 impl Sink {
@@ -43,14 +46,26 @@ impl Sink {
             draft,
             items,
             accepted: Some(accepted),
+            accepted_at: None,
         }
     }
 
     /// The provider will answer: `start` returns.
     pub(crate) fn accept(&mut self) {
         if let Some(accepted) = self.accepted.take() {
+            self.accepted_at = Some(Instant::now());
             let _: Result<_, _> = accepted.send(Ok(()));
         }
+    }
+
+    /// Who is asked from here on.
+    pub(super) fn begin(&mut self, provider: &str, model: &str, tariff: Tariff) {
+        self.draft().serve(provider, model, tariff);
+    }
+
+    /// When the first piece was there.
+    pub(super) fn accepted_at(&self) -> Option<Instant> {
+        self.accepted_at
     }
 
     /// Whether something may have been shown already.

@@ -2,6 +2,7 @@
 
 mod fake;
 mod requests;
+mod routing;
 pub(crate) mod support;
 mod thoughts;
 mod wires;

@@ -65,7 +65,7 @@ impl Watch {
 }
 
 /// `TimedOut` as the contract has it: `timed-out`.
-fn name(kind: ErrorKind) -> String {
+pub(super) fn name(kind: ErrorKind) -> String {
     let shown = format!("{kind:?}");
     let mut name = String::new();
     for letter in shown.rsplit(':').next().unwrap_or_default().chars() {

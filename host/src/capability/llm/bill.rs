@@ -13,8 +13,8 @@ use crate::turn::{Parked, ParkedCall, Refusable};
 pub(super) fn usage_of(generation: &Generation, call: i64, status: UsageStatus) -> UsageRow {
     UsageRow {
         status,
-        provider: generation.provider().to_owned(),
-        model: generation.model().to_owned(),
+        provider: generation.provider(),
+        model: generation.model(),
         ..usage(&generation.usage(), call, generation.charge())
     }
 }
@@ -103,8 +103,8 @@ pub(super) fn usage_of_answer(
         // Nothing came, and nothing is charged.
         Err(_) => UsageRow {
             status: UsageStatus::Failed,
-            provider: made.generation().provider().to_owned(),
-            model: made.generation().model().to_owned(),
+            provider: made.generation().provider(),
+            model: made.generation().model(),
             ..usage(&nothing(), call, 0)
         },
     }

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::views::ModelView;
 use super::{Api, Caller, Problem};
-use crate::config::{Alias, Llm};
+use crate::config::{Candidate, Llm};
 use crate::llm::ProviderState;
 use crate::registry::CONTRACT;
 use crate::runtime::CacheCounts;
@@ -59,7 +59,7 @@ async fn status(State(api): State<Api>, caller: Caller) -> Result<Json<Status>, 
 }
 
 fn models(llm: &Llm) -> Vec<ModelView> {
-    let view = |(alias, target): (&String, &Alias)| {
+    let view = |(alias, target): (&String, &Candidate)| {
         Some(ModelView {
             alias: alias.clone(),
             provider: target.provider.clone(),
@@ -67,5 +67,10 @@ fn models(llm: &Llm) -> Vec<ModelView> {
             model: target.model.clone(),
         })
     };
-    llm.models.iter().filter_map(view).collect()
+    let models = llm.models.iter();
+    let candidates = models.flat_map(|(alias, target)| {
+        let candidates = target.candidates.iter();
+        candidates.map(move |candidate| (alias, candidate))
+    });
+    candidates.filter_map(view).collect()
 }

@@ -1,5 +1,6 @@
 //! A provider on 127.0.0.1 that answers what a test tells it to, in any of the four wires.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -39,7 +40,8 @@ pub(crate) struct Seen {
 
 #[derive(Clone)]
 pub(super) struct Stage {
-    act: Act,
+    /// What is done at each call; the last for ever.
+    acts: Arc<Mutex<VecDeque<Act>>>,
     seen: Arc<Mutex<Vec<Seen>>>,
     closed: Arc<Notify>,
 }
@@ -51,8 +53,13 @@ pub(crate) struct Fake {
 
 impl Fake {
     pub(crate) async fn start(act: Act) -> Self {
+        Self::in_turn([act]).await
+    }
+
+    /// One act after the other, and the last for ever.
+    pub(crate) async fn in_turn(acts: impl IntoIterator<Item = Act>) -> Self {
         let stage = Stage {
-            act,
+            acts: Arc::new(Mutex::new(acts.into_iter().collect())),
             seen: Arc::default(),
             closed: Arc::default(),
         };
@@ -68,11 +75,16 @@ impl Fake {
     /// A gateway whose alias `default` is a model `m` of this provider, called `up`.
     pub(crate) fn gateway(&self, kind: &str) -> Gateway {
         let text = format!(
-            "[llm]\nheader_timeout_ms = 400\nread_timeout_ms = 400\n[llm.providers.up]\nkind = '{kind}'\nbase_url = '{}'\n\
+            "[llm]\nattempts = 1\nheader_timeout_ms = 400\nread_timeout_ms = 400\n[llm.providers.up]\nkind = '{kind}'\nbase_url = '{}'\n\
              api_key = 'sk-secret-key'\n[llm.models.default]\nprovider = 'up'\nmodel = 'm'\n",
             self.address
         );
         Gateway::new(&load(&text).llm, tokio::runtime::Handle::current()).unwrap()
+    }
+
+    /// How often it was called.
+    pub(crate) fn calls(&self) -> usize {
+        self.stage.seen.lock().unwrap().len()
     }
 
     pub(crate) fn last(&self) -> Seen {
@@ -88,6 +100,17 @@ impl Fake {
     pub(crate) async fn closed(&self) {
         let waited = tokio::time::timeout(Duration::from_secs(5), self.stage.closed.notified());
         waited.await.expect("the connection is still open");
+    }
+}
+
+impl Stage {
+    fn next(&self) -> Act {
+        let mut acts = self.acts.lock().unwrap();
+        let act = acts.front().cloned().expect("there is something to do");
+        if acts.len() > 1 {
+            acts.pop_front();
+        }
+        act
     }
 }
 
@@ -109,7 +132,7 @@ async fn perform(State(stage): State<Stage>, request: Request) -> Response {
         body: serde_json::from_slice(&body).unwrap_or(Value::Null),
     });
     let guard = Guard(Arc::clone(&stage.closed));
-    match stage.act {
+    match stage.next() {
         Act::Status(status, headers, body) => {
             let response = Response::builder().status(status);
             let response = response.header("content-type", "application/json");

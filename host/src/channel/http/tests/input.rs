@@ -215,10 +215,7 @@ async fn the_status_says_which_models_there_are_and_no_keys() {
         model: None,
         free: None,
     };
-    let alias = Alias {
-        provider: "mine".to_owned(),
-        model: "m".to_owned(),
-    };
+    let alias = Alias::one("mine".to_owned(), "m".to_owned());
     let fixture = Fixture::with(|config| {
         config.llm.providers.insert("mine".to_owned(), openai);
         config.llm.models.insert("default".to_owned(), alias);
