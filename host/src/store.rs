@@ -18,6 +18,8 @@ mod retention;
 mod schedules;
 mod sql;
 mod state;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tokens;
 mod turns;
 mod usage;

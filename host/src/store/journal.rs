@@ -62,6 +62,9 @@ pub struct JournalPart {
     pub entries: Vec<JournalEntry>,
     /// What the calls of these entries cost.
     pub usage: Vec<UsageRow>,
+    /// What the agent logged in a run, all of it: the next run of the turn logs
+    /// the same again, which is kept once.
+    pub log: Vec<LogLine>,
 }
 
 /// A line that an agent logged.
@@ -141,7 +144,8 @@ pub(super) fn append(db: &Connection, tenant: &str, turn: &str, part: &JournalPa
             ],
         )?;
     }
-    usage::add(db, tenant, turn, &part.usage)
+    usage::add(db, tenant, turn, &part.usage)?;
+    append_log(db, tenant, turn, &part.log)
 }
 
 /// Marks a turn as running and pins what it runs with.
@@ -163,12 +167,7 @@ fn mark_running(db: &Connection, tenant: &str, turn: &str, begin: &Begin) -> Res
     Ok(())
 }
 
-pub(super) fn append_log(
-    db: &Connection,
-    tenant: &str,
-    turn: &str,
-    lines: &[LogLine],
-) -> Result<()> {
+fn append_log(db: &Connection, tenant: &str, turn: &str, lines: &[LogLine]) -> Result<()> {
     for line in lines {
         sql::execute(
             db,

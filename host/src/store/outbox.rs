@@ -6,7 +6,6 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::sql::{self, columns, stored_as_text, values};
-use super::turns::FinishedTurn;
 use super::{Durability, Store};
 use crate::clock::now_ms;
 
@@ -147,13 +146,19 @@ impl Store {
 }
 
 /// The answer of a turn is to be delivered to `target`.
-pub(super) fn send(db: &Connection, finished: &FinishedTurn, target: &str) -> Result<()> {
+pub(super) fn send(
+    db: &Connection,
+    tenant: &str,
+    turn: &str,
+    target: &str,
+    now: i64,
+) -> Result<()> {
     sql::execute(
         db,
         "INSERT INTO outbox (tenant_id, turn, channel, conversation, target, status, next_at, created_at)
          SELECT tenant_id, id, channel, conversation, ?3, 'pending', ?4, ?4 FROM turns
          WHERE tenant_id = ?1 AND id = ?2",
-        params![finished.tenant, finished.id, target, finished.finished_at],
+        params![tenant, turn, target, now],
     )?;
     Ok(())
 }

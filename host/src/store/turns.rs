@@ -7,9 +7,7 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::sql::{self, columns, stored_as_text, values};
-use super::{
-    Durability, JournalPart, LogLine, Store, conversations, deliveries, journal, outbox, waits,
-};
+use super::{Durability, JournalPart, Store, conversations, deliveries, journal, outbox, waits};
 
 /// What a turn answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -149,13 +147,13 @@ pub struct FinishedTurn {
     pub receipt: String,
     /// What is not stored yet.
     pub journal: JournalPart,
-    pub log: Vec<LogLine>,
     /// What the turn that waits for it gets, encoded.
     pub for_parent: Option<Vec<u8>>,
     /// Where the answer is to be delivered, for its channel.
     pub callback: Option<String>,
-    /// It waited, and so did the delivery of the event that it is.
-    pub has_waited: bool,
+    /// It went on after a wait or the end of a process, and the delivery of the
+    /// event that it is may wait for it.
+    pub went_on: bool,
     /// Milliseconds since 1970.
     pub finished_at: i64,
 }
@@ -461,7 +459,6 @@ fn release_key(db: &Connection, turn: &NewTurn) -> Result<()> {
 
 fn finish(db: &Connection, finished: &FinishedTurn) -> Result<()> {
     let (tenant, id) = (&finished.tenant, &finished.id);
-    journal::append_log(db, tenant, id, &finished.log)?;
     journal::append(db, tenant, id, &finished.journal)?;
     if let Some(text) = &finished.text {
         conversations::add_answer(db, finished, text)?;
@@ -476,9 +473,9 @@ fn finish(db: &Connection, finished: &FinishedTurn) -> Result<()> {
         waits::close(db, tenant, id)?;
     }
     if let Some(target) = &finished.callback {
-        outbox::send(db, finished, target)?;
+        outbox::send(db, tenant, id, target, finished.finished_at)?;
     }
-    if finished.has_waited {
+    if finished.went_on {
         deliveries::resume(db, id)?;
     }
     Ok(())

@@ -169,6 +169,7 @@ impl Journal {
             begin: self.begin(),
             entries: self.pending.clone(),
             usage: self.usage.clone(),
+            log: Vec::new(),
         }
     }
 
@@ -181,6 +182,7 @@ impl Journal {
             begin: self.begin(),
             entries: std::mem::take(&mut self.pending),
             usage: std::mem::take(&mut self.usage),
+            log: Vec::new(),
         }
     }
 

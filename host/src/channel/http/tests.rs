@@ -7,6 +7,7 @@ mod log;
 mod openapi;
 mod resources;
 mod socket;
+mod watching;
 
 use std::sync::Arc;
 
