@@ -72,7 +72,7 @@ pub enum Attempt {
 impl Store {
     /// Answers of a channel that are due, in order: of a conversation only the
     /// first that is not delivered.
-    pub async fn due_outgoing(&self, channel: &str, limit: u32) -> Result<Vec<Outgoing>> {
+    pub async fn due_outgoing(&self, channel: &str, now: i64, limit: u32) -> Result<Vec<Outgoing>> {
         let sql = "SELECT * FROM outbox o
              WHERE channel = ?1 AND status = 'pending' AND next_at <= ?2
                AND (conversation IS NULL OR NOT EXISTS (
@@ -80,16 +80,14 @@ impl Store {
                    WHERE earlier.status = 'pending' AND earlier.tenant_id = o.tenant_id
                      AND earlier.conversation = o.conversation AND earlier.position < o.position))
              ORDER BY position LIMIT ?3";
-        self.all(sql, values![channel, now_ms(), i64::from(limit)])
-            .await
+        self.all(sql, values![channel, now, i64::from(limit)]).await
     }
 
-    /// When an answer of a channel is due next that is not due now, in
-    /// milliseconds since 1970.
-    pub async fn next_outgoing_at(&self, channel: &str) -> Result<Option<i64>> {
+    /// When an answer of a channel is due after `now`, in milliseconds since 1970.
+    pub async fn next_outgoing_at(&self, channel: &str, now: i64) -> Result<Option<i64>> {
         // What is due and waits for an answer before it says nothing of when.
         let sql = "SELECT min(next_at) FROM outbox WHERE channel = ?1 AND status = 'pending' AND next_at > ?2";
-        let at: Option<(Option<i64>,)> = self.one(sql, values![channel, now_ms()]).await?;
+        let at: Option<(Option<i64>,)> = self.one(sql, values![channel, now]).await?;
         Ok(at.and_then(|(at,)| at))
     }
 
