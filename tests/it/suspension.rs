@@ -354,7 +354,7 @@ async fn messages_behind_a_waiting_turn_keep_their_order() {
 async fn a_waiting_turn_is_cancelled_with_what_it_waits_for() {
     let host = two_agents().start().await;
     let turn = host
-        .ask_async("probe", "log info why {}\nagent ask other ask text Why?")
+        .ask_async("probe", "log info why\nagent ask other ask text Why?")
         .await
         .turn();
     resting(&host, &turn).await;
@@ -513,7 +513,7 @@ async fn instances_that_wait_for_models_are_given_up_when_they_are_many() {
     assert_eq!(usage["items"][0]["calls"], 1, "{usage:#}");
     assert_eq!(host.replay(&turn).await.body["same"], true);
 
-    let text = "log info before {}\ngenerate slowly";
+    let text = "log info before\ngenerate slowly";
     let turn = host.ask_async("probe", text).await.turn();
     host.wait_for("the instance is given up", async || {
         let metrics = host.get("/metrics").await.body.to_string();

@@ -12,7 +12,7 @@ pub const BATCH: usize = 200;
 
 impl Store {
     /// Removes turns that ended before `before` (milliseconds since 1970), with
-    /// journals, logs and idempotency keys. Those of deliveries, of events or
+    /// journals, logs, feedback and idempotency keys. Those of deliveries, of events or
     /// answers, that are pending or dead stay. Answers how many; at most `BATCH` at a time, as below.
     pub async fn remove_turns(&self, before: i64) -> Result<usize> {
         self.write(Durability::Written, move |db: &Connection| {
@@ -31,6 +31,7 @@ impl Store {
                     "DELETE FROM log_lines WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM waits WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM outbox WHERE tenant_id = ?1 AND turn = ?2",
+                    "DELETE FROM feedback WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM idempotency_keys WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM turns WHERE tenant_id = ?1 AND id = ?2",
                 ] {

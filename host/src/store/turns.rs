@@ -7,7 +7,9 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::sql::{self, columns, stored_as_text, values};
-use super::{Durability, JournalPart, Store, conversations, deliveries, journal, outbox, waits};
+use super::{
+    Durability, JournalPart, Rating, Store, conversations, deliveries, journal, outbox, waits,
+};
 
 /// What a turn answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -246,6 +248,8 @@ pub struct TurnFilter {
     pub since: Option<i64>,
     /// Only turns accepted before this time.
     pub until: Option<i64>,
+    /// Only turns that somebody rated so.
+    pub feedback: Option<Rating>,
     /// Only turns before this id.
     pub before: Option<String>,
     pub limit: u32,
@@ -313,6 +317,14 @@ impl Store {
                 values.push(sql::owned(&time));
                 wanted.push_str(&format!(" AND {condition} ?{}", values.len()));
             }
+        }
+        if let Some(rating) = filter.feedback {
+            values.push(sql::owned(&rating));
+            wanted.push_str(&format!(
+                " AND EXISTS (SELECT 1 FROM feedback f WHERE f.tenant_id = turns.tenant_id AND f.turn = turns.id
+                   AND f.rating = ?{})",
+                values.len()
+            ));
         }
         let sql = format!(
             "SELECT {SUMMARY} FROM turns WHERE tenant_id = ?1{wanted} ORDER BY id DESC LIMIT ?2"

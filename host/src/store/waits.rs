@@ -10,7 +10,8 @@ use rusqlite::{Connection, params};
 
 use super::sql::{self, columns, stored_as_text, values};
 use super::{
-    Accepted, Durability, JournalPart, NewTurn, Store, TurnRow, TurnStatus, journal, outbox, turns,
+    Accepted, Durability, JournalPart, NewEvent, NewTurn, Store, TurnRow, TurnStatus, events,
+    journal, outbox, turns,
 };
 use crate::clock::now_ms;
 
@@ -164,16 +165,16 @@ impl Store {
             .await
     }
 
-    /// Stores how a wait ended; answers whether it was still open.
+    /// Stores how a wait ended, and publishes `news` of it; answers whether it was
+    /// still open. If it was not, nothing changes.
     pub async fn settle_wait(
         &self,
-        tenant: &str,
-        turn: &str,
-        seq: i64,
+        wait: &WaitRow,
         outcome: Vec<u8>,
+        news: Option<NewEvent>,
         durability: Durability,
     ) -> Result<bool> {
-        let (tenant, turn) = (tenant.to_owned(), turn.to_owned());
+        let (tenant, turn, seq) = (wait.tenant_id.clone(), wait.turn.clone(), wait.seq);
         self.write(durability, move |db: &Connection| {
             let settled = sql::execute(
                 db,
@@ -181,6 +182,11 @@ impl Store {
                  WHERE tenant_id = ?1 AND turn = ?2 AND seq = ?3 AND settled_at IS NULL",
                 params![tenant, turn, seq, outcome, now_ms()],
             )?;
+            if settled == 1
+                && let Some(news) = &news
+            {
+                events::publish(db, news)?;
+            }
             Ok(settled == 1)
         })
         .await

@@ -2,6 +2,7 @@
 //! enough, else on a socket.
 
 mod deliveries;
+mod feedback;
 mod input;
 mod log;
 mod openapi;

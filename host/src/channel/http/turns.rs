@@ -14,10 +14,10 @@ use super::extract::{Path, Query};
 use super::page::{Items, Page, page_size};
 pub(super) use super::views::TurnView;
 use super::views::{JournalItem, LogItem, MessageItem};
-use super::{Api, Caller, Code, Problem, questions, sse};
+use super::{Api, Caller, Code, Problem, feedback, questions, sse};
 use crate::codec;
 use crate::runtime::Failure;
-use crate::store::{Scope, StoredMessage, TurnFilter, TurnRow, TurnStatus, TurnSummary};
+use crate::store::{Rating, Scope, StoredMessage, TurnFilter, TurnRow, TurnStatus, TurnSummary};
 use crate::turn::Feed;
 
 /// Which turns to list.
@@ -32,6 +32,8 @@ pub(super) struct ListTurns {
     since_ms: Option<i64>,
     /// Only turns accepted before this time.
     until_ms: Option<i64>,
+    /// Only turns that somebody rated so.
+    feedback: Option<Rating>,
     /// How many items, at most 500; 50 without it.
     limit: Option<u32>,
     /// `next` of the page before.
@@ -103,6 +105,7 @@ impl TurnView {
             parent: row.parent,
             steered: row.steered,
             question: None,
+            feedback: Vec::new(),
             attempts: row.attempts,
             text: row.text,
             error: error.map(|error| Failure {
@@ -135,6 +138,7 @@ pub(super) async fn list(
         status: query.status,
         since: query.since_ms,
         until: query.until_ms,
+        feedback: query.feedback,
         before: query.cursor,
         limit,
     };
@@ -156,7 +160,12 @@ pub(super) async fn show(
     caller: Caller,
     Path(turn): Path<String>,
 ) -> Result<Json<TurnView>, Problem> {
-    Ok(Json(readable(&api, &caller, &turn).await?))
+    let mut view = readable(&api, &caller, &turn).await?;
+    // What others said of it is not for who only talks.
+    if caller.may(Scope::Read) {
+        view.feedback = feedback::of_turn(&api, &caller.tenant, &turn).await?;
+    }
+    Ok(Json(view))
 }
 
 /// One turn as server-sent events; `Last-Event-ID` goes on where it was.
