@@ -94,10 +94,9 @@ fn ended(
         error: None,
         receipt: "{}".to_owned(),
         journal,
-        log: Vec::new(),
         finished_at: now_ms(),
         for_parent: None,
         callback: None,
-        has_waited: false,
+        went_on: false,
     })
 }

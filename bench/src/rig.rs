@@ -35,7 +35,12 @@ impl Rig {
         }
         let host = Host::start(place.config("")?).await?;
         for agent in agents {
-            while !host.agents.exists(DEFAULT_TENANT, agent).await? {
+            while host
+                .agents
+                .chat_trigger(DEFAULT_TENANT, agent)
+                .await?
+                .is_none()
+            {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }

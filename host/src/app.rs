@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::capability::database::Databases;
+use crate::clock::now_ms;
 use crate::config::Config;
 use crate::events::{Bus, Dispatcher, Schedules, of_host};
 use crate::inbox::Inbox;
@@ -93,7 +94,11 @@ impl Host {
             config.turns.slice_fuel,
         ));
         let (scheduler, inbox) = message_path(&config, &services, &runner, &feeds, &guests);
-        let waits = Arc::new(Waits::new(Arc::clone(&services), Arc::clone(&scheduler)));
+        let waits = Arc::new(Waits::new(
+            Arc::clone(&services),
+            Arc::clone(&scheduler),
+            now_ms,
+        ));
         let host = Arc::new(Self {
             config,
             store,
@@ -173,6 +178,7 @@ impl Host {
             Arc::clone(&self.store),
             Arc::clone(&self.registry),
             Arc::clone(&self.bus),
+            now_ms,
         );
         tokio::spawn(schedules.run(self.stopping()));
         let folder = FolderWatch::start(Arc::clone(&self.registry), DEFAULT_TENANT).await?;

@@ -101,6 +101,12 @@ impl Inbox {
         self.scheduler.taken_up(turn);
     }
 
+    /// Tells of a turn whether it was told to stop.
+    pub fn is_to_stop(&self) -> impl Fn(&str) -> bool + Send + 'static {
+        let feeds = Arc::clone(&self.feeds);
+        move |turn| feeds.get(turn).is_some_and(|feed| feed.kill.is_pulled())
+    }
+
     /// Makes a turn of what came in, to be stored by the caller together with
     /// something else. The second answer lets it run and is called when it is
     /// stored.
@@ -113,7 +119,7 @@ impl Inbox {
         inbound: Inbound,
         seat: Seat,
     ) -> Result<(NewTurn, impl FnOnce(&Accepted) + Send + 'static)> {
-        let (turn, job) = self.new_job(inbound)?;
+        let (turn, job) = new_job(inbound)?;
         let run = self.when_accepted(job, seat);
         Ok((turn, run))
     }
@@ -124,13 +130,10 @@ impl Inbox {
         seat: Seat,
         durability: Durability,
     ) -> Result<Admitted> {
-        let (turn, job) = self.new_job(inbound)?;
-        let (id, feed) = (turn.id.clone(), Arc::clone(&job.feed));
+        let (turn, job) = new_job(inbound)?;
+        let feed = Arc::clone(&job.feed);
         let run = self.when_accepted(job, seat);
         let accepted = self.store.accept_turn(turn, durability, run).await;
-        if !matches!(accepted, Ok(Accepted::New { .. })) {
-            self.feeds.close(&id);
-        }
         Ok(match accepted? {
             Accepted::New { .. } => Admitted::Turn(feed),
             Accepted::Repeated { turn } => Admitted::Repeated(turn),
@@ -139,46 +142,49 @@ impl Inbox {
         })
     }
 
-    fn new_job(&self, inbound: Inbound) -> Result<(NewTurn, Job)> {
-        let turn = new_turn(&Uuid::now_v7().to_string(), &inbound)?;
-        let message = turn.message.as_ref();
-        let job = Job {
-            identity: Identity {
-                tenant: inbound.tenant,
-                turn: turn.id.clone(),
-                channel: inbound.channel,
-                conversation: message.map(|message| message.conversation.clone()),
-                user: inbound.user,
-                hops: inbound.parent.as_ref().map_or(0, |parent| parent.hops),
-            },
-            agent: inbound.agent,
-            seed: turn.seed,
-            position: None,
-            input: inbound.input,
-            token: turn.token.clone(),
-            parent: inbound.parent,
-            callback: inbound.callback,
-            created_at: turn.created_at,
-            start: Start::First,
-            feed: self.feeds.open(&turn.id),
-        };
-        Ok((turn, job))
-    }
-
     /// Lets a turn run when it is accepted; behind one that waits it is stored
     /// only, and runs after that.
     fn when_accepted(&self, job: Job, seat: Seat) -> impl FnOnce(&Accepted) + Send + 'static {
-        let scheduler = Arc::clone(&self.scheduler);
-        move |accepted| match accepted {
-            Accepted::New { behind: true, .. } => job.feed.push(FeedEvent::Waiting),
-            Accepted::New { position, .. } => {
-                killpoint::reached(killpoint::Place::Accepted);
-                let position = *position;
-                scheduler.enqueue(Job { position, ..job }, seat);
+        let (scheduler, feeds) = (Arc::clone(&self.scheduler), Arc::clone(&self.feeds));
+        move |accepted| {
+            let Accepted::New { position, behind } = *accepted else {
+                return;
+            };
+            feeds.add(&job.feed);
+            if behind {
+                job.feed.push(FeedEvent::Waiting);
+                return;
             }
-            Accepted::Repeated { .. } | Accepted::KeyReused | Accepted::Busy { .. } => {}
+            killpoint::reached(killpoint::Place::Accepted);
+            scheduler.enqueue(Job { position, ..job }, seat);
         }
     }
+}
+
+fn new_job(inbound: Inbound) -> Result<(NewTurn, Job)> {
+    let turn = new_turn(&Uuid::now_v7().to_string(), &inbound)?;
+    let message = turn.message.as_ref();
+    let job = Job {
+        identity: Identity {
+            tenant: inbound.tenant,
+            turn: turn.id.clone(),
+            channel: inbound.channel,
+            conversation: message.map(|message| message.conversation.clone()),
+            user: inbound.user,
+            hops: inbound.parent.as_ref().map_or(0, |parent| parent.hops),
+        },
+        agent: inbound.agent,
+        seed: turn.seed,
+        position: None,
+        input: inbound.input,
+        token: turn.token.clone(),
+        parent: inbound.parent,
+        callback: inbound.callback,
+        created_at: turn.created_at,
+        start: Start::First,
+        feed: Arc::new(Feed::new(turn.id.clone())),
+    };
+    Ok((turn, job))
 }
 
 fn new_turn(id: &str, inbound: &Inbound) -> Result<NewTurn> {

@@ -16,6 +16,7 @@ pub mod codec;
 pub mod config;
 pub mod dev;
 pub mod events;
+pub mod feedback;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;

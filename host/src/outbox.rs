@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use crate::clock::now_ms;
 use crate::config;
 use crate::store::{Attempt, Outgoing, Store};
 
@@ -71,32 +70,37 @@ pub struct Outbox<C> {
     courier: C,
     config: config::Outbox,
     doorbell: watch::Receiver<()>,
-    finished: watch::Sender<()>,
+    /// A delivery has finished, so that there may be room for another.
+    finished: Notify,
+    now: fn() -> i64,
     /// Positions of deliveries under way.
     under_way: Mutex<HashSet<i64>>,
 }
 
 impl<C: Courier> Outbox<C> {
-    /// An outbox that looks when `doorbell` rings.
+    /// An outbox that looks when `doorbell` rings, or `now` says that it is time:
+    /// milliseconds since 1970.
     pub fn new(
         store: Arc<Store>,
         courier: C,
         config: config::Outbox,
         doorbell: &Doorbell,
+        now: fn() -> i64,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
             courier,
             config,
             doorbell: doorbell.0.subscribe(),
-            finished: watch::Sender::new(()),
+            finished: Notify::new(),
+            now,
             under_way: Mutex::default(),
         })
     }
 
     /// Delivers until `stop`.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
-        let (mut doorbell, mut finished) = (self.doorbell.clone(), self.finished.subscribe());
+        let mut doorbell = self.doorbell.clone();
         loop {
             let wait = match self.start_due().await {
                 Ok(wait) => wait,
@@ -108,7 +112,7 @@ impl<C: Courier> Outbox<C> {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = doorbell.changed() => {}
-                _ = finished.changed() => {}
+                () = self.finished.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
@@ -121,17 +125,17 @@ impl<C: Courier> Outbox<C> {
         if free == 0 {
             return Ok(LONGEST_WAIT);
         }
-        let channel = self.courier.channel();
+        let (channel, now) = (self.courier.channel(), (self.now)());
         // What is under way is due as well, so it is asked for besides.
         let limit = u32::try_from(free + busy).unwrap_or(u32::MAX);
-        for outgoing in self.store.due_outgoing(channel, limit).await? {
+        for outgoing in self.store.due_outgoing(channel, now, limit).await? {
             if self.under_way().insert(outgoing.position) {
                 tokio::spawn(Arc::clone(self).deliver(outgoing));
             }
         }
-        let next = self.store.next_outgoing_at(channel).await?;
+        let next = self.store.next_outgoing_at(channel, now).await?;
         let wait = next.map_or(LONGEST_WAIT, |at| {
-            Duration::from_millis(at.saturating_sub(now_ms()).max(0).unsigned_abs())
+            Duration::from_millis(at.saturating_sub((self.now)()).max(0).unsigned_abs())
         });
         Ok(wait.min(LONGEST_WAIT))
     }
@@ -152,7 +156,7 @@ impl<C: Courier> Outbox<C> {
             tokio::time::sleep(AFTER_FAILURE).await;
         }
         self.under_way().remove(&outgoing.position);
-        self.finished.send_replace(());
+        self.finished.notify_one();
     }
 
     /// What comes after a failure: another attempt, later each time, or none.
@@ -167,7 +171,7 @@ impl<C: Courier> Outbox<C> {
         };
         let wait = jittered(self.backoff(attempts)).max(after);
         let ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
-        let at = now_ms().saturating_add(ms);
+        let at = (self.now)().saturating_add(ms);
         Attempt::Again { at, error }
     }
 
@@ -206,3 +210,6 @@ fn count(attempt: &Attempt) {
     };
     metrics::counter!("anchorhold_deliveries_total", "outcome" => outcome).increment(1);
 }
+
+#[cfg(test)]
+mod tests;

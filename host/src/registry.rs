@@ -13,7 +13,7 @@ mod manifest;
 mod settings;
 mod subscription;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod view;
 
 use std::sync::Arc;

@@ -9,12 +9,12 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::clock::now_ms;
 use crate::codec;
+use crate::events::user_answered;
 use crate::killpoint;
 use crate::runtime::Services;
 use crate::runtime::bindings::{reply, types};
-use crate::store::{Durability, WaitKind, WaitRow};
+use crate::store::{Durability, NewEvent, WaitKind, WaitRow};
 use crate::turn::{Question, Scheduler, Verdict};
 
 /// How long to wait at most before looking again; the clock may be set.
@@ -57,14 +57,17 @@ pub enum Unanswerable {
 pub struct Waits {
     services: Arc<Services>,
     scheduler: Arc<Scheduler>,
+    now: fn() -> i64,
 }
 
 impl Waits {
-    /// Ends the waits of turns that run by `scheduler`.
-    pub fn new(services: Arc<Services>, scheduler: Arc<Scheduler>) -> Self {
+    /// Ends the waits of turns that run by `scheduler`, when `now` says that it
+    /// is time: milliseconds since 1970.
+    pub fn new(services: Arc<Services>, scheduler: Arc<Scheduler>, now: fn() -> i64) -> Self {
         Self {
             services,
             scheduler,
+            now,
         }
     }
 
@@ -92,14 +95,20 @@ impl Waits {
         if wait.settled_at.is_some() {
             return Err(ended(&wait));
         }
-        if question.expires_at <= now_ms() {
+        if question.expires_at <= (self.now)() {
             return Err(Unanswerable::Expired);
         }
         question
             .check(&answer.verdict)
             .map_err(Unanswerable::Unfit)?;
-        let outcome = codec::encode(&outcome(answer))?;
-        if !self.settle(&wait, outcome, Durability::Synced).await? {
+        let news = match &answer.verdict {
+            Verdict::Text(_) | Verdict::Approved(_) => "answered",
+            Verdict::Refused(_) => "refused",
+        };
+        let news = self.news(&wait, news).await?;
+        let outcome = codec::encode(&outcome(answer, (self.now)()))?;
+        let settled = self.settle(&wait, outcome, news, Durability::Synced);
+        if !settled.await? {
             return Err(Unanswerable::Answered);
         }
         Ok(())
@@ -126,24 +135,30 @@ impl Waits {
     /// Ends what is due; answers how long to wait for more.
     async fn end_due(&self) -> Result<Duration> {
         loop {
-            let due = self.services.store.due_waits(now_ms(), BATCH).await?;
+            let due = self.services.store.due_waits((self.now)(), BATCH).await?;
             for wait in &due {
                 while self.scheduler.load() > MOST_UNDER_WAY {
                     tokio::time::sleep(A_MOMENT).await;
                 }
-                let outcome = match wait.kind {
-                    WaitKind::Question => codec::encode(&expired())?,
-                    WaitKind::Time | WaitKind::Turn => codec::encode(&Ok::<_, types::Error>(()))?,
+                let (outcome, news) = match wait.kind {
+                    WaitKind::Question => {
+                        let news = self.news(wait, "expired").await?;
+                        (codec::encode(&expired())?, news)
+                    }
+                    WaitKind::Time | WaitKind::Turn => {
+                        (codec::encode(&Ok::<_, types::Error>(()))?, None)
+                    }
                 };
                 // After a power cut the time has still come.
-                self.settle(wait, outcome, Durability::Written).await?;
+                let settled = self.settle(wait, outcome, news, Durability::Written);
+                settled.await?;
             }
             if due.len() < BATCH as usize {
                 break;
             }
         }
         let next = self.services.store.next_wait_at().await?;
-        let until = next.map(|at| at.saturating_sub(now_ms()).max(0).unsigned_abs());
+        let until = next.map(|at| at.saturating_sub((self.now)()).max(0).unsigned_abs());
         Ok(until.map_or(LONGEST_WAIT, |ms| {
             Duration::from_millis(ms).min(LONGEST_WAIT)
         }))
@@ -153,21 +168,38 @@ impl Waits {
         &self,
         wait: &WaitRow,
         outcome: Vec<u8>,
+        news: Option<NewEvent>,
         durability: Durability,
     ) -> Result<bool> {
+        let store = &self.services.store;
+        let is_news = news.is_some();
+        let settled = store.settle_wait(wait, outcome, news, durability).await?;
+        killpoint::reached(killpoint::Place::WaitSettled);
+        self.scheduler.wake(&wait.tenant_id, &wait.turn).await?;
+        if is_news {
+            self.services.bus.wake();
+        }
+        Ok(settled)
+    }
+
+    /// What is published of the end of a question; nothing where so many events
+    /// led to it that agents may be asking because of each other.
+    async fn news(&self, wait: &WaitRow, outcome: &str) -> Result<Option<NewEvent>> {
         let WaitRow {
             tenant_id,
             turn,
             seq,
             ..
         } = wait;
-        let store = &self.services.store;
-        let settled = store
-            .settle_wait(tenant_id, turn, *seq, outcome, durability)
-            .await?;
-        killpoint::reached(killpoint::Place::WaitSettled);
-        self.scheduler.wake(tenant_id, turn).await?;
-        Ok(settled)
+        let Services { store, bus, .. } = &*self.services;
+        let hops = store.hops_of_turn(tenant_id, turn).await?;
+        if bus.check_hops(hops).is_err() {
+            return Ok(None);
+        }
+        let asks = store.turn_summary(tenant_id, turn).await?;
+        let asks = asks.context("the turn of a question is gone")?;
+        let event = user_answered(tenant_id, &asks.agent, turn, *seq, outcome);
+        Ok(Some(NewEvent { hops, ..event }))
     }
 }
 
@@ -193,14 +225,17 @@ fn expired() -> Result<reply::Outcome, types::Error> {
     Ok(reply::Outcome::Expired)
 }
 
-fn outcome(answer: Answer) -> Result<reply::Outcome, types::Error> {
+fn outcome(answer: Answer, now: i64) -> Result<reply::Outcome, types::Error> {
     let said = |text| reply::Answer {
         text,
         by: answer.by.clone(),
-        at_ms: now_ms().unsigned_abs(),
+        at_ms: now.unsigned_abs(),
     };
     Ok(match answer.verdict {
         Verdict::Text(text) | Verdict::Approved(text) => reply::Outcome::Answered(said(text)),
         Verdict::Refused(text) => reply::Outcome::Refused(said(text)),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -296,9 +296,24 @@ async fn sets_are_run_again_and_differences_fail_the_command() {
     let (code, _, err) = host.run_cli(&failed).await;
     assert_eq!(code, 0, "{err}");
     assert!(err.contains("1 turns: 1 the same"), "{err}");
+    rated_down(&host).await;
     let none = ["turns", "replay", "--agent", "probe", "--until", "1h"];
     let (_, _, err) = host.run_cli(&none).await;
     assert!(err.contains("0 turns"), "{err}");
+}
+
+/// A turn that somebody rated is a set.
+async fn rated_down(host: &TestHost) {
+    let turn = host.ask("probe", "echo bad").await.turn();
+    let rate = ["turns", "feedback", &turn, "down", "--comment", "too short"];
+    let (code, _, err) = host.run_cli(&rate).await;
+    assert_eq!(code, 0, "{err}");
+    let (_, out, _) = host.run_cli(&["turns", "show", &turn]).await;
+    assert!(out.contains("says down  too short"), "{out}");
+    let set = ["turns", "replay", "--agent", "probe", "--feedback", "down"];
+    let (code, _, err) = host.run_cli(&set).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("1 turns: 1 the same"), "{err}");
 }
 
 #[tokio::test]

@@ -354,10 +354,11 @@ async fn messages_behind_a_waiting_turn_keep_their_order() {
 async fn a_waiting_turn_is_cancelled_with_what_it_waits_for() {
     let host = two_agents().start().await;
     let turn = host
-        .ask_async("probe", "agent ask other ask text Why?")
+        .ask_async("probe", "log info why\nagent ask other ask text Why?")
         .await
         .turn();
     resting(&host, &turn).await;
+    assert_eq!(logged(&host, &turn).await, ["why"]);
     let turns = host.get("/api/v1/turns?agent=other").await.body;
     let child = turns["items"][0]["turn"].as_str().unwrap().to_owned();
     let cancelled = host
@@ -365,6 +366,7 @@ async fn a_waiting_turn_is_cancelled_with_what_it_waits_for() {
         .await;
     assert_eq!(cancelled.status, 202);
     assert_eq!(host.ended(&turn).await["status"], "cancelled");
+    assert_eq!(logged(&host, &turn).await, ["why"]);
     assert_eq!(host.ended(&child).await["status"], "cancelled");
     let late = answer(&host, &child, json!({"text": "because"})).await;
     assert_eq!(
@@ -511,7 +513,8 @@ async fn instances_that_wait_for_models_are_given_up_when_they_are_many() {
     assert_eq!(usage["items"][0]["calls"], 1, "{usage:#}");
     assert_eq!(host.replay(&turn).await.body["same"], true);
 
-    let turn = host.ask_async("probe", "generate slowly").await.turn();
+    let text = "log info before\ngenerate slowly";
+    let turn = host.ask_async("probe", text).await.turn();
     host.wait_for("the instance is given up", async || {
         let metrics = host.get("/metrics").await.body.to_string();
         metrics.contains("anchorhold_parked_calls 1").then_some(())
@@ -519,10 +522,22 @@ async fn instances_that_wait_for_models_are_given_up_when_they_are_many() {
     .await;
     host.post(&format!("/api/v1/turns/{turn}/cancel"), &json!({}))
         .await;
-    assert_eq!(host.ended(&turn).await["status"], "cancelled");
+    let cancelled = host.ended(&turn).await;
+    assert_eq!(cancelled["status"], "cancelled");
+    let receipt = &cancelled["receipt"];
+    assert!(receipt["input_tokens"].as_u64().unwrap() > 0, "{receipt:#}");
+    assert_eq!(logged(&host, &turn).await, ["before"]);
     let usage = host.get("/api/v1/usage").await.body;
     assert_eq!(
         usage["items"][0]["calls"], 2,
         "what was cut off is billed: {usage:#}"
     );
+}
+
+/// What a turn logged.
+async fn logged(host: &TestHost, turn: &str) -> Vec<String> {
+    let log = host.get(&format!("/api/v1/turns/{turn}/log")).await.body;
+    let lines = log["items"].as_array().unwrap().iter();
+    let messages = lines.map(|line| line["message"].as_str().unwrap().to_owned());
+    messages.collect()
 }

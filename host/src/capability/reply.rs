@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
+use anyhow::Context;
 use wasmtime::component::{HasData, Resource, ResourceTable};
 
 use super::error;
@@ -11,7 +12,7 @@ use crate::codec;
 use crate::registry::WhenBusy;
 use crate::runtime::bindings::{llm, reply, types};
 use crate::runtime::{HostState, Input, Services};
-use crate::store::{NewWait, Taker, TurnRow, WaitKind};
+use crate::store::{JournalPart, NewWait, Taker, TurnRow, WaitKind};
 use crate::turn::{Call, Commit, Expects, FeedEvent, Question, Recorder, Window};
 
 /// The longest title or id of a task, in bytes.
@@ -160,13 +161,7 @@ impl reply::Host for Reply<'_> {
         let services = Arc::clone(self.services);
         let effect = |recorder: Recorder<Vec<types::Message>, types::Error>| async move {
             let recorded = move |rows: &[TurnRow]| recorder.part(&Ok(messages(rows)?));
-            let taken = services.store.take_interjections(taker, recorded).await?;
-            let inbox = services.inbox.get().and_then(Weak::upgrade);
-            for turn in &taken {
-                if let Some(inbox) = &inbox {
-                    inbox.taken_up(&turn.id);
-                }
-            }
+            let taken = take_up(&services, taker, recorded).await?;
             Ok(Ok(messages(&taken)?))
         };
         Ok(self.window.perform_stored(call, effect).await?)
@@ -209,6 +204,27 @@ impl reply::Host for Reply<'_> {
         let may_suspend = self.generations.is_empty();
         Ok(self.window.wait(call, may_suspend, event, begin).await?)
     }
+}
+
+/// Takes up the messages that wait behind a turn, and tells those who wait for
+/// their answers.
+async fn take_up(
+    services: &Services,
+    taker: Taker,
+    recorded: impl Fn(&[TurnRow]) -> anyhow::Result<JournalPart> + Send + 'static,
+) -> anyhow::Result<Vec<TurnRow>> {
+    let inbox = services.inbox.get().and_then(Weak::upgrade);
+    let inbox = inbox.context("the host is stopping")?;
+    let store = &services.store;
+    let taken = store.take_interjections(taker, inbox.is_to_stop(), recorded);
+    let taken = taken.await?;
+    for turn in &taken {
+        inbox.taken_up(&turn.id);
+    }
+    if taken.iter().any(|turn| turn.callback.is_some()) {
+        services.doorbell.ring();
+    }
+    Ok(taken)
 }
 
 /// The messages of turns.

@@ -10,6 +10,7 @@ mod components;
 mod deliveries;
 mod events;
 mod extract;
+mod feedback;
 mod health;
 mod messages;
 mod named;
@@ -108,6 +109,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(turns::router())
         .merge(questions::router())
         .merge(deliveries::router())
+        .merge(feedback::router())
         .merge(replay::router())
         .merge(events::router())
         .merge(schedules::router())

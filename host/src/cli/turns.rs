@@ -1,6 +1,7 @@
 //! `anchorhold turns`: what was asked, what came of it, where the time went.
 
 pub(super) mod explain;
+mod feedback;
 mod questions;
 mod replay;
 
@@ -9,6 +10,7 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::Value;
 
+use feedback::Feedback;
 use questions::Answer;
 use replay::Replay;
 
@@ -43,6 +45,8 @@ enum Command {
     Questions,
     /// Answer the question of a turn
     Answer(Answer),
+    /// Say what you think of an answer
+    Feedback(Feedback),
     /// Run turns again from their journals and compare; nothing outside happens
     Replay(Replay),
 }
@@ -83,6 +87,7 @@ impl Turns {
             }
             Command::Questions => questions::list(&client, json).await,
             Command::Answer(answer) => answer.run(&client, json).await,
+            Command::Feedback(feedback) => feedback.run(&client, json).await,
             Command::Replay(replay) => replay.run(&client, json).await,
         }
     }
@@ -183,6 +188,7 @@ fn headline(turn: &TurnView) -> Vec<String> {
     if let Some(conversation) = &turn.conversation {
         lines.push(format!("  conversation {conversation}"));
     }
+    lines.extend(turn.feedback.iter().map(feedback::told));
     if let Some(question) = &turn.question {
         lines.extend(questions::told(question));
     }

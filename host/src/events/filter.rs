@@ -4,11 +4,15 @@
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail};
+use lru::LruCache;
 use minijinja::value::Serde;
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value, context, filters, tests};
+use minijinja::{
+    Environment, Error, ErrorKind, Expression, UndefinedBehavior, Value, context, filters, tests,
+};
 use tracing::warn;
 
 use crate::store::{NewEvent, StoredEvent};
@@ -18,6 +22,11 @@ const MAX_FILTER_BYTES: usize = 500;
 
 /// Instructions of one evaluation.
 const FUEL: u64 = 2_000;
+
+/// Filters that stay compiled.
+const MOST_COMPILED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
+
+type Compiled = Expression<'static, 'static>;
 
 /// Filters that were reported because they failed; beyond that it begins anew.
 const MAX_REPORTED: usize = 1_000;
@@ -34,6 +43,10 @@ const NAMES: [&str; 7] = [
 ];
 
 static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(language);
+
+/// Filters that were used lately.
+static COMPILED: LazyLock<Mutex<LruCache<String, Arc<Compiled>>>> =
+    LazyLock::new(|| Mutex::new(LruCache::new(MOST_COMPILED)));
 
 static REPORTED: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
 
@@ -124,7 +137,7 @@ impl Facts<'_> {
 
     fn evaluate(&self, filter: &str) -> Result<bool, Error> {
         let values = self.values.get_or_init(|| self.read()).clone();
-        let answer = LANGUAGE.compile_expression(filter)?.eval(values)?;
+        let answer = compiled(filter)?.eval(values)?;
         Ok(answer.is_true())
     }
 
@@ -166,6 +179,18 @@ impl<'a> From<&'a StoredEvent> for Facts<'a> {
             values: OnceCell::new(),
         }
     }
+}
+
+/// A filter ready for use: events are many, filters few, and all events are
+/// stored by one thread.
+fn compiled(filter: &str) -> Result<Arc<Compiled>, Error> {
+    let cache = || COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = cache().get(filter) {
+        return Ok(Arc::clone(known));
+    }
+    let compiled = Arc::new(LANGUAGE.compile_expression_owned(filter.to_owned())?);
+    cache().put(filter.to_owned(), Arc::clone(&compiled));
+    Ok(compiled)
 }
 
 /// Says once that a filter cannot be evaluated.
@@ -249,6 +274,17 @@ mod unit {
         }
         let log = log.text();
         assert_eq!(log.matches("data.once.gone").count(), 1, "{log}");
+    }
+
+    #[test]
+    fn filters_are_compiled_once_and_not_all_are_kept() {
+        let first = compiled("hops == 0").unwrap();
+        assert!(Arc::ptr_eq(&first, &compiled("hops == 0").unwrap()));
+        for number in 0..=MOST_COMPILED.get() {
+            compiled(&format!("hops == {number}")).unwrap();
+        }
+        assert_eq!(COMPILED.lock().unwrap().len(), MOST_COMPILED.get());
+        assert!(!Arc::ptr_eq(&first, &compiled("hops == 0").unwrap()));
     }
 
     #[test]

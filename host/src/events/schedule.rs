@@ -108,15 +108,23 @@ pub struct Schedules {
     store: Arc<Store>,
     registry: Arc<Registry>,
     bus: Arc<Bus>,
+    now: fn() -> i64,
 }
 
 impl Schedules {
-    /// The schedules of a store.
-    pub fn new(store: Arc<Store>, registry: Arc<Registry>, bus: Arc<Bus>) -> Self {
+    /// The schedules of a store, published when `now` says that it is time:
+    /// milliseconds since 1970.
+    pub fn new(
+        store: Arc<Store>,
+        registry: Arc<Registry>,
+        bus: Arc<Bus>,
+        now: fn() -> i64,
+    ) -> Self {
         Self {
             store,
             registry,
             bus,
+            now,
         }
     }
 
@@ -141,7 +149,7 @@ impl Schedules {
     /// Publishes what is due; answers how long to wait for more.
     async fn publish_due(&self) -> Result<Duration> {
         loop {
-            let now = now_ms();
+            let now = (self.now)();
             let due = self.store.due_schedules(now, BATCH).await?;
             for schedule in &due {
                 self.publish(schedule, now).await?;
@@ -151,7 +159,9 @@ impl Schedules {
             }
         }
         let wait = match self.store.next_schedule_at().await? {
-            Some(at) => Duration::from_millis(at.saturating_sub(now_ms()).max(0).unsigned_abs()),
+            Some(at) => {
+                Duration::from_millis(at.saturating_sub((self.now)()).max(0).unsigned_abs())
+            }
             None => LONGEST_WAIT,
         };
         Ok(wait.min(LONGEST_WAIT))
@@ -218,7 +228,12 @@ fn read(schedule: &ScheduleRow, now: i64) -> Result<(NewEvent, Option<i64>)> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
     use super::*;
+    use crate::config;
+    use crate::registry::testing::Place;
+    use crate::store::DEFAULT_TENANT;
 
     fn ms(text: &str) -> i64 {
         text.parse::<jiff::Timestamp>().unwrap().as_millisecond()
@@ -257,5 +272,59 @@ mod tests {
         }
         let once = row(None, "2026-01-01T10:00:00Z");
         assert_eq!(read(&once, ms("2026-01-01T10:00:01Z")).unwrap().1, None);
+    }
+
+    /// In the year 2100: the clock of the machine has no part in this.
+    const DUE: &str = "2100-01-01T10:00:00Z";
+
+    #[tokio::test]
+    async fn a_clock_that_is_set_loses_no_time_and_repeats_none() {
+        static NOW: AtomicI64 = AtomicI64::new(0);
+        let place = Place::new().await;
+        let bus = Arc::new(Bus::new(&config::Events::default()));
+        let (store, registry) = (Arc::clone(&place.store), Arc::clone(&place.registry));
+        let now = || NOW.load(Ordering::Relaxed);
+        let schedules = Schedules::new(store, registry, bus, now);
+        for (name, cron) in [("hourly", Some("0 * * * *")), ("once", None)] {
+            let ScheduleRow {
+                cron,
+                time_zone,
+                publication,
+                source,
+                next_at,
+                ..
+            } = row(cron, DUE);
+            let new = NewSchedule {
+                tenant: DEFAULT_TENANT.to_owned(),
+                agent: String::new(),
+                name: name.to_owned(),
+                cron,
+                time_zone,
+                publication,
+                source,
+                hops: 0,
+                next_at,
+                most: MAX_OF_API,
+            };
+            assert!(place.store.set_schedule(new, None).await.unwrap());
+        }
+        for (now, events) in [
+            ("2099-12-31T10:00:00Z", 0),
+            (DUE, 2),
+            ("2099-12-31T10:00:00Z", 2),
+            ("2100-01-01T10:59:59Z", 2),
+            ("2100-01-01T11:00:00Z", 3),
+            // What was passed over is one event.
+            ("2100-01-09T11:30:00Z", 4),
+            ("2100-01-09T11:30:00Z", 4),
+            ("2100-01-01T10:00:00Z", 4),
+            ("2100-01-09T12:00:00Z", 5),
+        ] {
+            NOW.store(ms(now), Ordering::Relaxed);
+            let wait = schedules.publish_due().await.unwrap();
+            assert!(wait <= LONGEST_WAIT, "it looks at the clock again");
+            let found = place.store.events(DEFAULT_TENANT, Some("a.b"), 0, 99);
+            assert_eq!(found.await.unwrap().len(), events, "{now}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::clock::now_ms;
 use crate::runtime::{Failure, FailureCode};
-use crate::store::{Delivery, NewEvent};
+use crate::store::{Delivery, NewEvent, Rating};
 
 /// The first words of topics that only the host publishes.
 const RESERVED: [&str; 5] = ["system", "agent", "workflow", "improvement", "user"];
@@ -59,6 +59,19 @@ pub fn agent_removed(tenant: &str, agent: &str) -> NewEvent {
 /// The file of an agent cannot be used.
 pub fn agent_broken(tenant: &str, agent: &str) -> NewEvent {
     of_agent(tenant, agent, "agent.broken", &json!({ "agent": agent }))
+}
+
+/// A question to a person has ended: `answered`, `refused` or `expired`. What
+/// was asked and said stays with the turn.
+pub fn user_answered(tenant: &str, agent: &str, turn: &str, call: i64, outcome: &str) -> NewEvent {
+    let data = json!({ "agent": agent, "turn": turn, "call": call, "outcome": outcome });
+    of_host(tenant, "user.answered", &data)
+}
+
+/// A person has rated an answer.
+pub fn user_feedback(tenant: &str, agent: &str, turn: &str, rating: Rating) -> NewEvent {
+    let data = json!({ "agent": agent, "turn": turn, "rating": rating });
+    of_host(tenant, "user.feedback", &data)
 }
 
 /// What happened to one agent arrives in order.

@@ -191,26 +191,6 @@ impl Agents {
         Ok(version.map(|version| version.spec.manifest.triggers.chat))
     }
 
-    /// Whether there is an agent that answers. Loads nothing.
-    ///
-    /// # Errors
-    ///
-    /// If the store fails.
-    pub async fn exists(&self, tenant: &str, agent: &str) -> Result<bool> {
-        if self
-            .cache()
-            .agents
-            .contains(&(tenant.to_owned(), agent.to_owned()))
-        {
-            return Ok(true);
-        }
-        Ok(self
-            .store
-            .agent_version(tenant, agent, None)
-            .await?
-            .is_some())
-    }
-
     /// How many turns of an agent may run at once; none if there is no such
     /// agent. Loads nothing.
     pub async fn concurrent_turns(&self, tenant: &str, agent: &str) -> Option<u64> {

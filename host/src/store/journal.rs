@@ -63,6 +63,9 @@ pub struct JournalPart {
     pub entries: Vec<JournalEntry>,
     /// What the calls of these entries cost.
     pub usage: Vec<UsageRow>,
+    /// What the agent logged in a run, all of it: the next run of the turn logs
+    /// the same again, which is kept once.
+    pub log: Vec<LogLine>,
 }
 
 /// A line that an agent logged.
@@ -144,7 +147,8 @@ pub(super) fn append(db: &Connection, tenant: &str, turn: &str, part: &JournalPa
     for entry in &part.entries {
         add_entry(db, tenant, turn, entry)?;
     }
-    usage::add(db, tenant, turn, &part.usage)
+    usage::add(db, tenant, turn, &part.usage)?;
+    append_log(db, tenant, turn, &part.log)
 }
 
 fn add_entry(db: &Connection, tenant: &str, turn: &str, entry: &JournalEntry) -> Result<()> {
@@ -189,12 +193,7 @@ fn mark_running(db: &Connection, tenant: &str, turn: &str, begin: &Begin) -> Res
     Ok(())
 }
 
-pub(super) fn append_log(
-    db: &Connection,
-    tenant: &str,
-    turn: &str,
-    lines: &[LogLine],
-) -> Result<()> {
+fn append_log(db: &Connection, tenant: &str, turn: &str, lines: &[LogLine]) -> Result<()> {
     for line in lines {
         sql::execute(
             db,

@@ -6,7 +6,6 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::sql::{self, columns, stored_as_text, values};
-use super::turns::FinishedTurn;
 use super::{Durability, Store};
 use crate::clock::now_ms;
 
@@ -73,7 +72,7 @@ pub enum Attempt {
 impl Store {
     /// Answers of a channel that are due, in order: of a conversation only the
     /// first that is not delivered.
-    pub async fn due_outgoing(&self, channel: &str, limit: u32) -> Result<Vec<Outgoing>> {
+    pub async fn due_outgoing(&self, channel: &str, now: i64, limit: u32) -> Result<Vec<Outgoing>> {
         let sql = "SELECT * FROM outbox o
              WHERE channel = ?1 AND status = 'pending' AND next_at <= ?2
                AND (conversation IS NULL OR NOT EXISTS (
@@ -81,16 +80,14 @@ impl Store {
                    WHERE earlier.status = 'pending' AND earlier.tenant_id = o.tenant_id
                      AND earlier.conversation = o.conversation AND earlier.position < o.position))
              ORDER BY position LIMIT ?3";
-        self.all(sql, values![channel, now_ms(), i64::from(limit)])
-            .await
+        self.all(sql, values![channel, now, i64::from(limit)]).await
     }
 
-    /// When an answer of a channel is due next that is not due now, in
-    /// milliseconds since 1970.
-    pub async fn next_outgoing_at(&self, channel: &str) -> Result<Option<i64>> {
+    /// When an answer of a channel is due after `now`, in milliseconds since 1970.
+    pub async fn next_outgoing_at(&self, channel: &str, now: i64) -> Result<Option<i64>> {
         // What is due and waits for an answer before it says nothing of when.
         let sql = "SELECT min(next_at) FROM outbox WHERE channel = ?1 AND status = 'pending' AND next_at > ?2";
-        let at: Option<(Option<i64>,)> = self.one(sql, values![channel, now_ms()]).await?;
+        let at: Option<(Option<i64>,)> = self.one(sql, values![channel, now]).await?;
         Ok(at.and_then(|(at,)| at))
     }
 
@@ -147,13 +144,19 @@ impl Store {
 }
 
 /// The answer of a turn is to be delivered to `target`.
-pub(super) fn send(db: &Connection, finished: &FinishedTurn, target: &str) -> Result<()> {
+pub(super) fn send(
+    db: &Connection,
+    tenant: &str,
+    turn: &str,
+    target: &str,
+    now: i64,
+) -> Result<()> {
     sql::execute(
         db,
         "INSERT INTO outbox (tenant_id, turn, channel, conversation, target, status, next_at, created_at)
          SELECT tenant_id, id, channel, conversation, ?3, 'pending', ?4, ?4 FROM turns
          WHERE tenant_id = ?1 AND id = ?2",
-        params![finished.tenant, finished.id, target, finished.finished_at],
+        params![tenant, turn, target, now],
     )?;
     Ok(())
 }

@@ -12,7 +12,7 @@ pub const BATCH: usize = 200;
 
 impl Store {
     /// Removes turns that ended before `before` (milliseconds since 1970), with
-    /// journals, logs and idempotency keys. Those of deliveries, of events or
+    /// journals, logs, feedback and idempotency keys. Those of deliveries, of events or
     /// answers, that are pending or dead stay. Answers how many; at most `BATCH` at a time, as below.
     pub async fn remove_turns(&self, before: i64) -> Result<usize> {
         self.write(Durability::Written, move |db: &Connection| {
@@ -31,6 +31,7 @@ impl Store {
                     "DELETE FROM log_lines WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM waits WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM outbox WHERE tenant_id = ?1 AND turn = ?2",
+                    "DELETE FROM feedback WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM idempotency_keys WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM turns WHERE tenant_id = ?1 AND id = ?2",
                 ] {
@@ -98,59 +99,22 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::store::{
-        Accepted, DEFAULT_TENANT, DeliveryKey, FinishedTurn, JournalPart, NewEvent, NewMessage,
-        NewTurn, TurnKind, TurnStatus,
-    };
+    use crate::store::testing::{accept, finished, new_turn_in, open};
+    use crate::store::{DEFAULT_TENANT, DeliveryKey, NewEvent, NewTurn};
 
     /// Later than everything.
     const NOW: i64 = 2_000_000_000_000_000;
 
     async fn turn(store: &Store, id: &str, delivery: Option<DeliveryKey>) {
         let turn = NewTurn {
-            tenant: DEFAULT_TENANT.to_owned(),
-            id: id.to_owned(),
-            kind: TurnKind::Chat,
-            agent: "a".to_owned(),
-            channel: "http".to_owned(),
-            user: None,
-            token: None,
-            seed: [0; 32],
-            input: Vec::new(),
-            message: Some(NewMessage {
-                id: format!("m-{id}"),
-                conversation: format!("c-{id}"),
-                author_name: None,
-                text: "hello".to_owned(),
-            }),
-            idempotency: None,
             delivery,
-            parent: None,
-            callback: None,
-            only_if_idle: false,
-            created_at: 1,
+            ..new_turn_in(&format!("c-{id}"), id)
         };
-        let accepted = store.accept_turn(turn, Durability::Written, |_| ()).await;
-        assert!(matches!(accepted.unwrap(), Accepted::New { .. }));
+        accept(store, turn).await;
     }
 
     async fn finish(store: &Store, id: &str) {
-        let finished = FinishedTurn {
-            tenant: DEFAULT_TENANT.to_owned(),
-            id: id.to_owned(),
-            status: TurnStatus::Completed,
-            output: None,
-            text: None,
-            error: None,
-            receipt: "{}".to_owned(),
-            journal: JournalPart::default(),
-            log: Vec::new(),
-            for_parent: None,
-            callback: None,
-            has_waited: false,
-            finished_at: 2,
-        };
-        store.finish_turn(Arc::new(finished)).await.unwrap();
+        store.finish_turn(Arc::new(finished(id))).await.unwrap();
     }
 
     async fn exists(store: &Store, id: &str) -> bool {
@@ -160,8 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_still_to_happen_keeps_what_it_refers_to() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), 1).unwrap();
+        let (_folder, store) = open();
         for id in ["ended", "running"] {
             turn(&store, id, None).await;
         }
@@ -179,8 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn dead_letters_keep_their_event_and_their_turn() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path(), 1).unwrap();
+        let (_folder, store) = open();
         subscribe(&store).await;
         let event = NewEvent {
             tenant: DEFAULT_TENANT.to_owned(),

@@ -19,6 +19,7 @@ const MIGRATIONS: &[M] = &[
     M::up(include_str!("../../../migrations/0004_suspension.sql")),
     M::up(include_str!("../../../migrations/0005_bus.sql")),
     M::up(include_str!("../../../migrations/0007_outbox.sql")),
+    M::up(include_str!("../../../migrations/0008_feedback.sql")),
     M::up(include_str!("../../../migrations/0009_budgets.sql")),
 ];
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sql::{self, columns, stored_as_text, values};
 use super::{
-    Durability, JournalPart, LogLine, Store, budgets, conversations, deliveries, journal, outbox,
+    Durability, JournalPart, Rating, Store, budgets, conversations, deliveries, journal, outbox,
     waits,
 };
 
@@ -150,13 +150,13 @@ pub struct FinishedTurn {
     pub receipt: String,
     /// What is not stored yet.
     pub journal: JournalPart,
-    pub log: Vec<LogLine>,
     /// What the turn that waits for it gets, encoded.
     pub for_parent: Option<Vec<u8>>,
     /// Where the answer is to be delivered, for its channel.
     pub callback: Option<String>,
-    /// It waited, and so did the delivery of the event that it is.
-    pub has_waited: bool,
+    /// It went on after a wait or the end of a process, and the delivery of the
+    /// event that it is may wait for it.
+    pub went_on: bool,
     /// Milliseconds since 1970.
     pub finished_at: i64,
 }
@@ -249,6 +249,8 @@ pub struct TurnFilter {
     pub since: Option<i64>,
     /// Only turns accepted before this time.
     pub until: Option<i64>,
+    /// Only turns that somebody rated so.
+    pub feedback: Option<Rating>,
     /// Only turns before this id.
     pub before: Option<String>,
     pub limit: u32,
@@ -316,6 +318,14 @@ impl Store {
                 values.push(sql::owned(&time));
                 wanted.push_str(&format!(" AND {condition} ?{}", values.len()));
             }
+        }
+        if let Some(rating) = filter.feedback {
+            values.push(sql::owned(&rating));
+            wanted.push_str(&format!(
+                " AND EXISTS (SELECT 1 FROM feedback f WHERE f.tenant_id = turns.tenant_id AND f.turn = turns.id
+                   AND f.rating = ?{})",
+                values.len()
+            ));
         }
         let sql = format!(
             "SELECT {SUMMARY} FROM turns WHERE tenant_id = ?1{wanted} ORDER BY id DESC LIMIT ?2"
@@ -462,7 +472,6 @@ fn release_key(db: &Connection, turn: &NewTurn) -> Result<()> {
 
 fn finish(db: &Connection, finished: &FinishedTurn) -> Result<()> {
     let (tenant, id) = (&finished.tenant, &finished.id);
-    journal::append_log(db, tenant, id, &finished.log)?;
     journal::append(db, tenant, id, &finished.journal)?;
     budgets::settle_leftovers(db, tenant, id)?;
     if let Some(text) = &finished.text {
@@ -478,9 +487,9 @@ fn finish(db: &Connection, finished: &FinishedTurn) -> Result<()> {
         waits::close(db, tenant, id)?;
     }
     if let Some(target) = &finished.callback {
-        outbox::send(db, finished, target)?;
+        outbox::send(db, tenant, id, target, finished.finished_at)?;
     }
-    if finished.has_waited {
+    if finished.went_on {
         deliveries::resume(db, id)?;
     }
     Ok(())

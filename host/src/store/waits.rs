@@ -10,7 +10,8 @@ use rusqlite::{Connection, params};
 
 use super::sql::{self, columns, stored_as_text, values};
 use super::{
-    Accepted, Durability, JournalPart, NewTurn, Store, TurnRow, TurnStatus, journal, turns,
+    Accepted, Durability, JournalPart, NewEvent, NewTurn, Store, TurnRow, TurnStatus, events,
+    journal, outbox, turns,
 };
 use crate::clock::now_ms;
 
@@ -164,16 +165,16 @@ impl Store {
             .await
     }
 
-    /// Stores how a wait ended; answers whether it was still open.
+    /// Stores how a wait ended, and publishes `news` of it; answers whether it was
+    /// still open. If it was not, nothing changes.
     pub async fn settle_wait(
         &self,
-        tenant: &str,
-        turn: &str,
-        seq: i64,
+        wait: &WaitRow,
         outcome: Vec<u8>,
+        news: Option<NewEvent>,
         durability: Durability,
     ) -> Result<bool> {
-        let (tenant, turn) = (tenant.to_owned(), turn.to_owned());
+        let (tenant, turn, seq) = (wait.tenant_id.clone(), wait.turn.clone(), wait.seq);
         self.write(durability, move |db: &Connection| {
             let settled = sql::execute(
                 db,
@@ -181,6 +182,11 @@ impl Store {
                  WHERE tenant_id = ?1 AND turn = ?2 AND seq = ?3 AND settled_at IS NULL",
                 params![tenant, turn, seq, outcome, now_ms()],
             )?;
+            if settled == 1
+                && let Some(news) = &news
+            {
+                events::publish(db, news)?;
+            }
             Ok(settled == 1)
         })
         .await
@@ -210,8 +216,8 @@ impl Store {
         self.all(sql, values![]).await
     }
 
-    /// Makes a running turn a waiting one, after a run that took `fuel`. Answers
-    /// whether what it waits for is there by now. `suspended` runs after the
+    /// Makes a running turn a waiting one, after a run that took `fuel` and left
+    /// `part` to store. Answers whether what it waits for is there by now. `suspended` runs after the
     /// commit, in the order in which messages are accepted.
     ///
     /// # Errors
@@ -222,6 +228,7 @@ impl Store {
         tenant: &str,
         turn: &str,
         fuel: u64,
+        part: JournalPart,
         suspended: C,
     ) -> Result<bool>
     where
@@ -230,6 +237,7 @@ impl Store {
         let (tenant, turn) = (tenant.to_owned(), turn.to_owned());
         let fuel = i64::try_from(fuel).unwrap_or(i64::MAX);
         let operation = move |db: &Connection| {
+            journal::append(db, &tenant, &turn, &part)?;
             sql::execute(
                 db,
                 "UPDATE turns SET status = 'waiting', suspensions = suspensions + 1, rerun_fuel = rerun_fuel + ?3
@@ -325,31 +333,49 @@ fn is_behind(db: &Connection, turn: &TurnRow) -> Result<bool> {
 impl Store {
     /// Ends the queued turns of a conversation, because a turn that runs takes up
     /// their messages, together with what the journal of that has to store, which
-    /// `recorded` makes of them. Answers what it ended.
-    pub async fn take_interjections<F>(&self, taker: Taker, recorded: F) -> Result<Vec<TurnRow>>
+    /// `recorded` makes of them. Those that are to be stopped are left to that.
+    /// Answers what it ended.
+    pub async fn take_interjections<S, F>(
+        &self,
+        taker: Taker,
+        is_to_stop: S,
+        recorded: F,
+    ) -> Result<Vec<TurnRow>>
     where
+        S: Fn(&str) -> bool + Send + 'static,
         F: Fn(&[TurnRow]) -> Result<JournalPart> + Send + 'static,
     {
         let operation = move |db: &Connection| {
-            let queued: Vec<TurnRow> = sql::all(
+            let mut queued: Vec<TurnRow> = sql::all(
                 db,
                 // That of the taker may be queued still: its beginning is stored late.
                 "SELECT * FROM turns WHERE tenant_id = ?1 AND conversation = ?2 AND agent = ?3 AND status = 'queued'
                    AND version IS NULL AND id <> ?4 ORDER BY position LIMIT ?5",
                 params![taker.tenant, taker.conversation, taker.agent, taker.turn, MAX_INTERJECTIONS],
             )?;
+            queued.retain(|turn| !is_to_stop(&turn.id));
             for turn in &queued {
-                sql::execute(
-                    db,
-                    "UPDATE turns SET status = 'completed', steered = ?3, finished_at = ?4, receipt = '{}'
-                     WHERE tenant_id = ?1 AND id = ?2",
-                    params![taker.tenant, turn.id, taker.turn, now_ms()],
-                )?;
+                steer(db, turn, &taker)?;
             }
             journal::append(db, &taker.tenant, &taker.turn, &recorded(&queued)?)?;
             Ok(queued)
         };
         self.write(Durability::Written, operation).await
+    }
+}
+
+/// Ends a turn whose message another one takes up.
+fn steer(db: &Connection, turn: &TurnRow, taker: &Taker) -> Result<()> {
+    let now = now_ms();
+    sql::execute(
+        db,
+        "UPDATE turns SET status = 'completed', steered = ?3, finished_at = ?4, receipt = '{}'
+         WHERE tenant_id = ?1 AND id = ?2",
+        params![taker.tenant, turn.id, taker.turn, now],
+    )?;
+    match &turn.callback {
+        Some(target) => outbox::send(db, &taker.tenant, &turn.id, target, now),
+        None => Ok(()),
     }
 }
 
@@ -390,3 +416,6 @@ pub(super) fn close(db: &Connection, tenant: &str, turn: &str) -> Result<()> {
     )?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -106,10 +106,14 @@ impl Feed {
         feed
     }
 
-    /// Adds an event. Pieces of text that nobody has read yet are joined.
+    /// Adds an event; nothing comes after the last. Pieces of text that nobody
+    /// has read yet are joined.
     pub fn push(&self, event: FeedEvent) {
         let length = {
             let mut events = self.events();
+            if events.last().is_some_and(FeedEvent::is_last) {
+                return;
+            }
             match (events.last_mut(), event) {
                 (Some(FeedEvent::Text { text }), FeedEvent::Text { text: more })
                     if self.length.receiver_count() == 0 =>
@@ -251,11 +255,9 @@ impl Reader {
 pub struct Feeds(Mutex<HashMap<String, Arc<Feed>>>);
 
 impl Feeds {
-    /// Opens the feed of a turn.
-    pub fn open(&self, turn: &str) -> Arc<Feed> {
-        let feed = Arc::new(Feed::new(turn.to_owned()));
-        self.map().insert(turn.to_owned(), Arc::clone(&feed));
-        feed
+    /// Adds the feed of a turn that is new.
+    pub fn add(&self, feed: &Arc<Feed>) {
+        self.map().insert(feed.turn.clone(), Arc::clone(feed));
     }
 
     /// The feed of a turn that was started `starts` times before: the one that
@@ -264,6 +266,20 @@ impl Feeds {
         let open = || Arc::new(Feed::again(turn.to_owned(), starts));
         let mut feeds = self.map();
         Arc::clone(feeds.entry(turn.to_owned()).or_insert_with(open))
+    }
+
+    /// The feed of a turn that waits: the one that is open, or another, in which
+    /// `events` are said.
+    pub fn open_at_rest(&self, turn: &str, starts: i64, events: Vec<FeedEvent>) -> Arc<Feed> {
+        let mut feeds = self.map();
+        if let Some(feed) = feeds.get(turn) {
+            return Arc::clone(feed);
+        }
+        let feed = Arc::new(Feed::again(turn.to_owned(), starts));
+        events.into_iter().for_each(|event| feed.push(event));
+        feed.push(FeedEvent::Waiting);
+        feeds.insert(turn.to_owned(), Arc::clone(&feed));
+        feed
     }
 
     /// The feed of a turn that waits now; it is forgotten where nobody reads
@@ -337,6 +353,30 @@ mod tests {
                 FeedEvent::Completed
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn a_feed_ends_once() {
+        let feed = Arc::new(Feed::new("t".into()));
+        for event in [FeedEvent::Completed, FeedEvent::Cancelled, text("late")] {
+            feed.push(event);
+        }
+        let mut reader = feed.read(0);
+        assert_eq!(reader.next().await, Some((1, FeedEvent::Completed)));
+        assert_eq!(reader.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn two_who_begin_to_watch_a_waiting_turn_see_it_once() {
+        let feeds = Feeds::default();
+        let open = || feeds.open_at_rest("t", 0, vec![text("asked")]);
+        let (first, second) = (open(), open());
+        assert!(Arc::ptr_eq(&first, &second));
+        let mut reader = second.read(0);
+        assert_eq!(reader.next().await, Some((1, text("asked"))));
+        assert_eq!(reader.next().await, Some((2, FeedEvent::Waiting)));
+        first.push(FeedEvent::Completed);
+        assert_eq!(reader.next().await, Some((3, FeedEvent::Completed)));
     }
 
     #[tokio::test]

@@ -175,6 +175,7 @@ impl Journal {
             begin: self.begin(),
             entries: self.pending.clone(),
             usage: self.usage.clone(),
+            log: Vec::new(),
         }
     }
 
@@ -187,6 +188,7 @@ impl Journal {
             begin: self.begin(),
             entries: std::mem::take(&mut self.pending),
             usage: std::mem::take(&mut self.usage),
+            log: Vec::new(),
         }
     }
 

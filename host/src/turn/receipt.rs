@@ -47,6 +47,16 @@ pub struct Timing {
 }
 
 impl Receipt {
+    /// The same with the tokens and the cost of another one.
+    pub fn billed(self, bill: &Self) -> Self {
+        Self {
+            input_tokens: bill.input_tokens,
+            output_tokens: bill.output_tokens,
+            cost_micro_usd: bill.cost_micro_usd,
+            ..self
+        }
+    }
+
     /// The receipt of a turn that used this and is not run any more.
     pub fn of_usage<'a>(rows: impl Iterator<Item = &'a UsageRow> + Clone) -> Self {
         let sum = |number: fn(&UsageRow) -> i64| {

@@ -18,7 +18,7 @@ use super::feed::{Feed, FeedEvent, Feeds};
 use super::journal::Beginning;
 use super::plan::{Plan, internal, used_by};
 use super::receipt::Receipt;
-use super::window::{Identity, Parked, Window};
+use super::window::{Closed, Identity, Parked, Window};
 use crate::clock::now_ms;
 use crate::codec;
 use crate::killpoint;
@@ -116,7 +116,7 @@ impl Runner {
         let started = Instant::now();
         let ended = match Box::pin(self.execute(job, queued)).await {
             Execution::Ended(ended) => *ended,
-            Execution::Suspended { fuel } => match self.suspend(job, fuel, suspended).await {
+            Execution::Suspended(closed) => match self.suspend(job, *closed, suspended).await {
                 Ok(ready) => return Rested::Waiting { ready },
                 Err(failure) => Ended::without_run(failure),
             },
@@ -125,11 +125,6 @@ impl Runner {
         let seconds = (queued + started.elapsed()).as_secs_f64();
         metrics::histogram!("anchorhold_turn_seconds").record(seconds);
         Rested::Ended
-    }
-
-    /// Ends a turn that is not run.
-    pub async fn refuse(&self, job: &Job, failure: Failure) {
-        self.store_end(job, Ended::without_run(failure)).await;
     }
 
     async fn execute(&self, job: &Job, queued: Duration) -> Execution {
@@ -180,18 +175,23 @@ impl Runner {
             };
             metrics::counter!("anchorhold_rerun_fuel_total").increment(closed.receipt.fuel);
             let Some(parked) = closed.parked.take() else {
-                return Execution::Suspended {
-                    fuel: closed.receipt.fuel,
-                };
+                return Execution::Suspended(Box::new(closed));
             };
-            rerun_fuel += closed.receipt.fuel;
-            let (receipt, pending) = (closed.receipt, closed.journal);
-            if let Err(failure) = self.finish_parked(job, pending, parked, &deadline).await {
-                return Ended::stopped(failure, receipt).into();
-            }
-            plan = match Plan::again(job, &self.store, &self.agents).await {
+            let (mut receipt, pending) = (closed.receipt, closed.journal);
+            receipt.rerun_fuel = rerun_fuel;
+            rerun_fuel += receipt.fuel;
+            let finished = self.finish_parked(job, pending, parked, &deadline).await;
+            let again = match finished {
+                Ok(()) => Plan::again(job, &self.store, &self.agents).await,
+                Err(failure) => Err(failure),
+            };
+            plan = match again {
                 Ok(plan) => plan,
-                Err(failure) => return Ended::stopped(failure, receipt).into(),
+                Err(failure) => {
+                    // The call that was parked is on the stored bill only.
+                    let receipt = receipt.billed(&self.receipt_so_far(job).await);
+                    return Ended::stopped(failure, receipt).into();
+                }
             };
         }
     }
@@ -245,19 +245,31 @@ impl Runner {
         }
     }
 
-    /// Stores that a turn waits; answers whether what it waits for is there.
+    /// Stores that a turn waits, and what is left of its run; answers whether
+    /// what it waits for is there.
     async fn suspend(
         &self,
         job: &Job,
-        fuel: u64,
+        closed: Closed,
         suspended: impl FnOnce(&bool) + Send + 'static,
     ) -> Result<bool, Failure> {
         let Identity { tenant, turn, .. } = &job.identity;
-        let ready = self.store.suspend(tenant, turn, fuel, suspended).await;
-        let ready = ready.map_err(|error| internal(&error))?;
+        let (feeds, feed) = (Arc::clone(&self.feeds), Arc::clone(&job.feed));
+        // Before anybody can wake it, so that its feed says that it waits before
+        // it says what comes then.
+        let committed = move |ready: &bool| {
+            feeds.rest(&feed, 2);
+            suspended(ready);
+        };
+        let Closed {
+            receipt, journal, ..
+        } = closed;
+        let suspended = self
+            .store
+            .suspend(tenant, turn, receipt.fuel, journal, committed);
+        let ready = suspended.await.map_err(|error| internal(&error))?;
         killpoint::reached(killpoint::Place::Suspended);
         metrics::counter!("anchorhold_suspensions_total").increment(1);
-        self.feeds.rest(&job.feed, 1);
         Ok(ready)
     }
 
@@ -389,7 +401,7 @@ impl Runner {
         if job.callback.is_some() {
             self.services.doorbell.ring();
         }
-        if job.start == Start::Woken {
+        if job.start != Start::First {
             // The delivery of an event may wait for it.
             self.services.bus.wake();
         }
@@ -465,10 +477,8 @@ impl Job {
 /// How the runs of a turn came out.
 enum Execution {
     Ended(Box<Ended>),
-    /// It waits; its last run took so much fuel.
-    Suspended {
-        fuel: u64,
-    },
+    /// It waits; this is left of its last run.
+    Suspended(Box<Closed>),
 }
 
 impl From<Ended> for Execution {

@@ -141,21 +141,25 @@ impl Scheduler {
     ///
     /// If the store fails.
     pub async fn cancel(self: &Arc<Self>, tenant: &str, turn: &str) -> Result<()> {
-        if let Some(feed) = self.feeds.get(turn) {
-            feed.kill.pull();
-        }
+        self.pull(turn);
         let asked = self.store.turns_asked(tenant, turn).await?;
-        let this = Arc::clone(self);
-        let woken = move |woken: &Option<Woken>| {
-            if let Some(woken) = woken {
-                this.take_up(woken, true);
-            }
+        let (this, id) = (Arc::clone(self), turn.to_owned());
+        let woken = move |woken: &Option<Woken>| match woken {
+            Some(woken) => this.take_up(woken, true),
+            // It may have been taken up a moment ago.
+            None => this.pull(&id),
         };
         self.store.wake(tenant, turn, true, woken).await?;
         for asked in asked {
             Box::pin(self.cancel(tenant, &asked)).await?;
         }
         Ok(())
+    }
+
+    fn pull(&self, turn: &str) {
+        if let Some(feed) = self.feeds.get(turn) {
+            feed.kill.pull();
+        }
     }
 
     /// Tells those who wait for a turn that its message was taken up.

@@ -341,8 +341,10 @@ impl Window {
             unasked: self.journal.left_over(),
             comparison: self.journal.comparison.take().unwrap_or_default(),
             receipt: self.receipt,
-            journal: self.journal.take(),
-            log: self.log,
+            journal: JournalPart {
+                log: self.log,
+                ..self.journal.take()
+            },
             parked: self.parked,
         }
     }
@@ -539,7 +541,6 @@ const CUT_OFF: &str = "the host stopped in the middle of it, so nobody knows whe
 pub(crate) struct Closed {
     pub(crate) receipt: Receipt,
     pub(crate) journal: JournalPart,
-    pub(crate) log: Vec<LogLine>,
     /// Recorded calls that a re-run did not ask for, with their places.
     pub(crate) unasked: Vec<(i64, String)>,
     pub(crate) comparison: Comparison,

@@ -17,6 +17,7 @@ use sha2::Sha256;
 
 use super::views::TurnView;
 use crate::app::Host;
+use crate::clock::now_ms;
 use crate::config::HttpLimits;
 use crate::outbox::{Courier, Outbox, Undelivered};
 use crate::runtime::bindings::http;
@@ -49,7 +50,7 @@ pub(super) fn start(host: &Arc<Host>) {
         secret: config.outbox.signing_secret.clone(),
     };
     let (store, bell) = (Arc::clone(&host.store), &host.services.doorbell);
-    let outbox = Outbox::new(store, courier, config.outbox.clone(), bell);
+    let outbox = Outbox::new(store, courier, config.outbox.clone(), bell, now_ms);
     tokio::spawn(outbox.run(host.stopping()));
 }
 

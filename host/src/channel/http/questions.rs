@@ -1,7 +1,5 @@
 //! Questions that turns ask people, and their answers.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,8 +13,8 @@ use super::turns::{no_such_turn, readable};
 use super::views::{NewAnswer, QuestionView, TurnView};
 use super::{Api, Caller, Code, Problem};
 use crate::runtime::bindings::types;
-use crate::store::{Scope, TurnStatus, WaitRow};
-use crate::turn::{Feed, FeedEvent, Verdict};
+use crate::store::{Scope, Store, WaitRow};
+use crate::turn::{FeedEvent, Verdict};
 use crate::waits::{Answer, Unanswerable, question_of};
 
 /// The longest text of an answer, in bytes.
@@ -82,31 +80,24 @@ pub(super) fn view(wait: &WaitRow) -> Result<QuestionView, Problem> {
     })
 }
 
-/// The feed of a turn that waits and that nobody watched: what it asks, and
-/// what comes. None if it does not wait.
-pub(super) async fn resting_feed(
-    api: &Api,
+/// What a turn asks that waits, as those see it who watch.
+///
+/// # Errors
+///
+/// If the store fails, or another version of the host wrote the question.
+pub(super) async fn asked(
+    store: &Store,
     tenant: &str,
     turn: &str,
-) -> Result<Option<Arc<Feed>>, Problem> {
-    let store = &api.host.store;
-    let row = store.turn(tenant, turn).await?;
-    let Some(row) = row.filter(|row| row.status == TurnStatus::Waiting) else {
+) -> Result<Option<FeedEvent>, Problem> {
+    let wait = store.latest_question(tenant, turn).await?;
+    let Some(wait) = wait.filter(|wait| wait.settled_at.is_none()) else {
         return Ok(None);
     };
-    let wait = store.latest_question(tenant, turn).await?;
-    let feed = api
-        .host
-        .feeds
-        .open_again(turn, row.attempts + row.suspensions);
-    if let Some(wait) = wait.filter(|wait| wait.settled_at.is_none()) {
-        feed.push(FeedEvent::Asked {
-            call: wait.seq,
-            question: question_of(&wait)?,
-        });
-    }
-    feed.push(FeedEvent::Waiting);
-    Ok(Some(feed))
+    Ok(Some(FeedEvent::Asked {
+        call: wait.seq,
+        question: question_of(&wait)?,
+    }))
 }
 
 fn answer_of(caller: &Caller, new: NewAnswer) -> Result<Answer, Problem> {

@@ -54,7 +54,8 @@ pub(super) async fn stored(
     Ok(of_turn(turn, respond(stream::iter(rendered))))
 }
 
-fn last(view: &TurnView) -> FeedEvent {
+/// How the events of a turn end.
+pub(super) fn last(view: &TurnView) -> FeedEvent {
     match (&view.status, &view.error) {
         (TurnStatus::Completed, _) => FeedEvent::Completed,
         (TurnStatus::Cancelled, _) => FeedEvent::Cancelled,

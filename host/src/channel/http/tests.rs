@@ -2,11 +2,13 @@
 //! enough, else on a socket.
 
 mod deliveries;
+mod feedback;
 mod input;
 mod log;
 mod openapi;
 mod resources;
 mod socket;
+mod watching;
 
 use std::sync::Arc;
 

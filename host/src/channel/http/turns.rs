@@ -1,5 +1,7 @@
 //! Turns: what was asked, what came of it, what it used, and how to stop it.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -12,10 +14,11 @@ use super::extract::{Path, Query};
 use super::page::{Items, Page, page_size};
 pub(super) use super::views::TurnView;
 use super::views::{JournalItem, LogItem, MessageItem};
-use super::{Api, Caller, Code, Problem, questions, sse};
+use super::{Api, Caller, Code, Problem, feedback, questions, sse};
 use crate::codec;
 use crate::runtime::Failure;
-use crate::store::{Scope, StoredMessage, TurnFilter, TurnStatus, TurnSummary};
+use crate::store::{Rating, Scope, StoredMessage, TurnFilter, TurnRow, TurnStatus, TurnSummary};
+use crate::turn::Feed;
 
 /// Which turns to list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -29,6 +32,8 @@ pub(super) struct ListTurns {
     since_ms: Option<i64>,
     /// Only turns accepted before this time.
     until_ms: Option<i64>,
+    /// Only turns that somebody rated so.
+    feedback: Option<Rating>,
     /// How many items, at most 500; 50 without it.
     limit: Option<u32>,
     /// `next` of the page before.
@@ -100,6 +105,7 @@ impl TurnView {
             parent: row.parent,
             steered: row.steered,
             question: None,
+            feedback: Vec::new(),
             attempts: row.attempts,
             text: row.text,
             error: error.map(|error| Failure {
@@ -132,6 +138,7 @@ pub(super) async fn list(
         status: query.status,
         since: query.since_ms,
         until: query.until_ms,
+        feedback: query.feedback,
         before: query.cursor,
         limit,
     };
@@ -153,7 +160,12 @@ pub(super) async fn show(
     caller: Caller,
     Path(turn): Path<String>,
 ) -> Result<Json<TurnView>, Problem> {
-    Ok(Json(readable(&api, &caller, &turn).await?))
+    let mut view = readable(&api, &caller, &turn).await?;
+    // What others said of it is not for who only talks.
+    if caller.may(Scope::Read) {
+        view.feedback = feedback::of_turn(&api, &caller.tenant, &turn).await?;
+    }
+    Ok(Json(view))
 }
 
 /// One turn as server-sent events; `Last-Event-ID` goes on where it was.
@@ -171,13 +183,51 @@ pub(super) async fn events(
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse().ok())
         .unwrap_or(0);
-    if let Some(feed) = api.host.feeds.get(&turn) {
-        return Ok(sse::live(&api, &caller.tenant, &feed, after));
-    }
-    match questions::resting_feed(&api, &caller.tenant, &turn).await? {
+    match watched(&api, &caller.tenant, &turn).await? {
         Some(feed) => Ok(sse::live(&api, &caller.tenant, &feed, after)),
         None => sse::stored(&api, &caller.tenant, &turn, after).await,
     }
+}
+
+/// The feed of a turn that has not ended: the one that is open, or, where nobody
+/// watched one that waits, another that says what it asks.
+pub(super) async fn watched(
+    api: &Api,
+    tenant: &str,
+    turn: &str,
+) -> Result<Option<Arc<Feed>>, Problem> {
+    let (store, feeds) = (&api.host.store, &api.host.feeds);
+    let row = store.turn(tenant, turn).await?;
+    // What can be read and is not handed on yet gets its feed with that.
+    store.settle().await?;
+    if let Some(feed) = feeds.get(turn) {
+        return Ok(Some(feed));
+    }
+    // A queued one is behind one that waits.
+    let waits = |row: &TurnRow| matches!(row.status, TurnStatus::Waiting | TurnStatus::Queued);
+    let Some(row) = row.filter(waits) else {
+        return Ok(None);
+    };
+    let asked = questions::asked(store, tenant, turn).await?;
+    let starts = row.attempts + row.suspensions;
+    let feed = feeds.open_at_rest(turn, starts, asked.into_iter().collect());
+    unless_ended(api, tenant, feed).await
+}
+
+/// A feed that was opened a moment ago, unless its turn ended before that: then
+/// nobody else would say so.
+pub(super) async fn unless_ended(
+    api: &Api,
+    tenant: &str,
+    feed: Arc<Feed>,
+) -> Result<Option<Arc<Feed>>, Problem> {
+    let row = api.host.store.turn_summary(tenant, &feed.turn).await?;
+    let Some(row) = row.filter(|row| row.status.is_final()) else {
+        return Ok(Some(feed));
+    };
+    feed.push(sse::last(&TurnView::of_row(row)));
+    api.host.feeds.close(&feed.turn);
+    Ok(None)
 }
 
 /// What crossed the window of a turn.

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::config::ProviderKind;
 use crate::runtime::Failure;
-use crate::store::{JournalStatus, OutgoingStatus, Span, TurnKind, TurnStatus};
+use crate::store::{JournalStatus, OutgoingStatus, Rating, Span, TurnKind, TurnStatus};
 use crate::turn::{Question, Receipt};
 
 pub(crate) use super::page::Items;
@@ -33,6 +33,9 @@ pub(crate) struct TurnView {
     /// What it asks a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) question: Option<QuestionView>,
+    /// What people think of its answer; told where one turn is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) feedback: Vec<FeedbackView>,
     /// How often it was started.
     #[serde(default)]
     pub(crate) attempts: i64,
@@ -74,6 +77,32 @@ pub(crate) struct NewAnswer {
     /// Which question of the turn, to be sure that it is this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) call: Option<i64>,
+}
+
+/// What a person thinks of an answer.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewFeedback {
+    pub(crate) turn: String,
+    pub(crate) rating: Rating,
+    /// At most 4 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) comment: Option<String>,
+    /// For whom a program speaks; the token's own name without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
+}
+
+/// The same as stored.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct FeedbackView {
+    pub(crate) turn: String,
+    /// Whose answer it was.
+    pub(crate) agent: String,
+    pub(crate) user: String,
+    pub(crate) rating: Rating,
+    pub(crate) comment: Option<String>,
+    pub(crate) at: i64,
 }
 
 /// An answer that goes to a callback.

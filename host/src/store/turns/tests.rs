@@ -3,35 +3,20 @@
 
 use super::*;
 use crate::store::DEFAULT_TENANT;
+use crate::store::testing::{accept, new_turn, open};
 
 fn turn(id: &str, created_at: i64) -> NewTurn {
     NewTurn {
-        tenant: DEFAULT_TENANT.to_owned(),
-        id: id.to_owned(),
-        kind: TurnKind::Chat,
-        agent: "a".to_owned(),
-        channel: "http".to_owned(),
-        user: None,
-        token: None,
-        seed: [0; 32],
-        input: Vec::new(),
-        message: None,
-        idempotency: None,
-        delivery: None,
-        parent: None,
-        callback: None,
-        only_if_idle: false,
         created_at,
+        ..new_turn(id)
     }
 }
 
 #[tokio::test]
 async fn turns_go_on_in_the_order_of_acceptance_when_the_clock_was_set_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path(), 1).unwrap();
+    let (_folder, store) = open();
     for (id, at) in [("b", 3_000_000), ("c", 1_000), ("a", 2_000_000)] {
-        let accepted = store.accept_turn(turn(id, at), Durability::Written, |_| ());
-        accepted.await.unwrap();
+        accept(&store, turn(id, at)).await;
     }
     let rows = store.unfinished_turns().await.unwrap();
     let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
@@ -40,11 +25,9 @@ async fn turns_go_on_in_the_order_of_acceptance_when_the_clock_was_set_back() {
 
 #[tokio::test]
 async fn turns_are_listed_by_when_they_were_accepted() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(folder.path(), 1).unwrap();
+    let (_folder, store) = open();
     for (id, at) in [("a", 10), ("b", 20), ("c", 30)] {
-        let accepted = store.accept_turn(turn(id, at), Durability::Written, |_| ());
-        accepted.await.unwrap();
+        accept(&store, turn(id, at)).await;
     }
     let filter = TurnFilter {
         since: Some(20),

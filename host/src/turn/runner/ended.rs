@@ -78,11 +78,8 @@ impl Ended {
             Ok(output) => (Some(codec::encode(output)?), reply_text(output), None),
             Err(failure) => (None, None, Some(serde_json::to_string(failure)?)),
         };
-        let (journal, log) = self
-            .closed
-            .take()
-            .map(|closed| (closed.journal, closed.log))
-            .unwrap_or_default();
+        let closed = self.closed.take();
+        let journal = closed.map(|closed| closed.journal).unwrap_or_default();
         let row = FinishedTurn {
             tenant: tenant.clone(),
             id: turn.clone(),
@@ -92,10 +89,9 @@ impl Ended {
             error,
             receipt: serde_json::to_string(&self.receipt)?,
             journal,
-            log,
             for_parent,
             callback: job.callback.clone(),
-            has_waited: job.start == Start::Woken && matches!(job.input, Input::Event(_)),
+            went_on: job.start != Start::First && matches!(job.input, Input::Event(_)),
             finished_at: now_ms(),
         };
         Ok((row, self.ran))
@@ -143,5 +139,61 @@ fn reply_text(output: &Output) -> Option<String> {
     match output {
         Output::Reply(reply) => Some(reply.text.clone()),
         Output::Received | Output::Response(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::runtime::bindings::events::Event;
+    use crate::turn::feed::Feed;
+
+    fn job(start: Start) -> Job {
+        Job {
+            identity: Identity {
+                tenant: "default".to_owned(),
+                turn: "t".to_owned(),
+                channel: "events".to_owned(),
+                conversation: None,
+                user: None,
+                hops: 0,
+            },
+            agent: "a".to_owned(),
+            seed: [0; 32],
+            position: None,
+            input: Input::Event(Event {
+                id: "e".to_owned(),
+                topic: "a.b".to_owned(),
+                source: "system".to_owned(),
+                data_json: "{}".to_owned(),
+                ordering_key: None,
+                correlation: None,
+                at_ms: 0,
+                attempt: 1,
+            }),
+            token: None,
+            parent: None,
+            callback: None,
+            created_at: 0,
+            start,
+            feed: Arc::new(Feed::new("t".to_owned())),
+        }
+    }
+
+    #[test]
+    fn the_delivery_of_an_event_goes_on_with_a_turn_that_went_on() {
+        for (start, expected) in [
+            (Start::First, false),
+            (Start::Woken, true),
+            // It may have waited before the host ended.
+            (Start::Recovered, true),
+        ] {
+            let failure = Failure::new(FailureCode::Cancelled, "stopped");
+            let ended = Ended::without_run(failure);
+            let (row, _) = ended.into_row(&job(start)).unwrap();
+            assert_eq!(row.went_on, expected, "{start:?}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::Fixture;
 const METHODS: [&str; 4] = ["get", "put", "post", "delete"];
 
 /// What docs/reference/api.md promises.
-const PROMISED: [&str; 45] = [
+const PROMISED: [&str; 47] = [
     "get /api/v1/agents",
     "get /api/v1/agents/{agent}",
     "put /api/v1/agents/{agent}",
@@ -27,6 +27,8 @@ const PROMISED: [&str; 45] = [
     "post /api/v1/turns/{turn}/replay",
     "post /api/v1/turns/{turn}/answer",
     "get /api/v1/questions",
+    "post /api/v1/feedback",
+    "get /api/v1/feedback",
     "get /api/v1/deliveries",
     "post /api/v1/deliveries/{turn}/retry",
     "post /api/v1/components",

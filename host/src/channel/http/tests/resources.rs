@@ -333,7 +333,7 @@ async fn a_turn_that_has_ended_is_not_cancelled_although_it_is_still_watched() {
         .call("POST /api/v1/agents/a/messages", r#"{"text": "hello"}"#)
         .await;
     let turn = failed.headers["anchorhold-turn"].to_str().unwrap();
-    let feed = fixture.host.feeds.open(turn);
+    let feed = fixture.host.feeds.open_again(turn, 0);
     feed.push(FeedEvent::Completed);
     let line = format!("POST /api/v1/turns/{turn}/cancel");
     fixture.call(&line, "").await.problem(409, "conflict");

@@ -28,6 +28,9 @@ pub(super) struct Set {
     /// completed or failed ones
     #[arg(long, default_value = "completed", requires = "agent", value_parser = ["completed", "failed"])]
     status: String,
+    /// Only turns that somebody rated up or down
+    #[arg(long, value_name = "RATING", requires = "agent", value_parser = ["up", "down"])]
+    feedback: Option<String>,
 }
 
 impl Set {
@@ -64,6 +67,7 @@ impl Set {
             ("status", Some(self.status.as_str())),
             ("since_ms", since.as_deref()),
             ("until_ms", until.as_deref()),
+            ("feedback", self.feedback.as_deref()),
             ("limit", Some(limit.as_str())),
             ("cursor", cursor),
         ];
