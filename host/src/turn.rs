@@ -18,7 +18,7 @@ mod window;
 
 pub use clock::{GuestClock, TICK_NS};
 pub use comparison::Comparison;
-pub use feed::{Feed, FeedEvent, Feeds};
+pub use feed::{Feed, FeedEvent, Feeds, Reader};
 pub use journal::Journal;
 pub use question::{Expects, Question, Verdict};
 pub use receipt::{Receipt, Timing};

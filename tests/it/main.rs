@@ -21,6 +21,7 @@ mod killed;
 mod limits;
 mod messages;
 mod money;
+mod openai;
 mod outbound;
 mod outbox;
 mod recovery;

@@ -5,11 +5,11 @@ use std::time::Duration;
 use anchorhold_tests::{HostBuilder, TestHost};
 use serde_json::{Value, json};
 
-/// One dollar for a million tokens in, two for a million out: 1,000 and 500
-/// tokens are 2,000 millionths.
+/// One dollar for a million tokens in, two for a million out: 10 and 500 tokens
+/// are 1,010 millionths.
 const PRICES: &str = "[\"scripted/script\"]\ninput_usd = 1\noutput_usd = 2\n";
 
-const COST: i64 = 2_000;
+const COST: i64 = 1_010;
 
 const SCRIPT: &str = r#"
 [[rules]]
@@ -26,7 +26,7 @@ when = { last = { contains = ["break"] } }
 reply = { text = "some words", failure = { kind = "upstream", after_chunks = 1 } }
 [fallback]
 text = "You said {last}"
-usage = { input = 1000, output = 500 }
+usage = { input = 10, output = 500 }
 "#;
 
 /// A host whose scripted model costs something.
@@ -85,7 +85,7 @@ async fn a_call_costs_the_same_however_it_is_read() {
 #[tokio::test]
 async fn a_budget_refuses_says_why_and_survives_a_restart() {
     let host = start().await;
-    let day = json!({"window": "day", "cost_micro_usd": 5_000});
+    let day = json!({"window": "day", "cost_micro_usd": 3_000});
     set_budget(&host, "agent:probe", day).await;
     for _ in 0..2 {
         host.ask("probe", "generate x").await.text();
@@ -96,7 +96,7 @@ async fn a_budget_refuses_says_why_and_survives_a_restart() {
     let said = refused.text();
     assert!(said.contains("budget-exceeded"), "{said}");
     assert!(said.contains("agent:probe for today"), "{said}");
-    assert!(said.contains("$0.0040 of $0.0050"), "{said}");
+    assert!(said.contains("$0.0021 of $0.0030"), "{said}");
     assert!(said.contains("begins again at 20"), "{said}");
     assert_eq!(refused.body["receipt"]["cost_micro_usd"], 0);
     // Started and embedded calls do not get around it.
@@ -141,13 +141,16 @@ async fn two_hundred_calls_at_once_stay_within_a_budget() {
 
 #[tokio::test]
 async fn what_fails_costs_what_came() {
-    let host = start().await;
+    let host = priced(TestHost::new().plugin("probe").set("llm.attempts", 1))
+        .start()
+        .await;
     host.ask("probe", "generate refuse").await.text();
     assert_eq!(spent(&host, "all").await, 0);
     host.ask("probe", "stream refuse").await.text();
     assert_eq!(spent(&host, "all").await, 0);
     host.ask("probe", "generate break").await.text();
-    assert!(spent(&host, "all").await > 0);
+    let usage = host.get("/api/v1/usage").await.body;
+    assert!(spent(&host, "all").await > 0, "{usage:#}");
     let usage = host.get("/api/v1/usage").await.body;
     assert_eq!(usage["items"][0]["calls"], 3, "{usage:#}");
     assert_eq!(usage["items"][0]["failed_calls"], 3, "{usage:#}");
@@ -189,7 +192,7 @@ async fn an_answer_that_a_crash_lost_costs_its_reservation() {
             .await;
         let builder = host
             .builder()
-            .script("[fallback]\ntext = \"now\"\nusage = { input = 1000, output = 500 }\n");
+            .script("[fallback]\ntext = \"now\"\nusage = { input = 10, output = 500 }\n");
         drop(host.crash().await);
         let host = builder.start().await;
         let spent = host
@@ -209,8 +212,8 @@ async fn an_answer_that_a_crash_lost_costs_its_reservation() {
 async fn one_turn_takes_no_more_than_its_limits() {
     for (limit, value, what) in [
         ("model_calls", 2, "2 model calls of 2 model calls"),
-        ("tokens", 3_700, "3000 tokens of 3700 tokens"),
-        ("cost_micro_usd", 5_000, "$0.0040 of $0.0050"),
+        ("tokens", 1_500, "1020 tokens of 1500 tokens"),
+        ("cost_micro_usd", 3_000, "$0.0021 of $0.0030"),
     ] {
         let host = priced(TestHost::new().plugin("probe").limit(limit, value))
             .start()
@@ -239,7 +242,7 @@ async fn an_unknown_price_is_not_nothing() {
     let answer = host.ask("probe", "generate x").await;
     answer.text();
     assert_eq!(answer.body["receipt"]["cost_micro_usd"], Value::Null);
-    assert_eq!(spent(&host, "all").await, 1_000 * 10 + 500 * 20);
+    assert_eq!(spent(&host, "all").await, 10 * 10 + 500 * 20);
     let usage = host.get("/api/v1/usage").await.body;
     assert_eq!(usage["items"][0]["unpriced_calls"], 1);
     set_budget(&host, "all", json!({"window": "day", "cost_micro_usd": 0})).await;
@@ -283,11 +286,11 @@ async fn money_is_watched_by_commands_events_and_metrics() {
         "--window",
         "day",
         "--cost-usd",
-        "0.004",
+        "0.002",
     ];
     let (code, out, err) = host.run_cli(&set).await;
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains("$0.004"), "{out}");
+    assert!(out.contains("$0.002"), "{out}");
     host.ask("probe", "generate x").await.text();
     let (_, out, _) = host.run_cli(&["budgets", "list"]).await;
     assert!(out.contains("agent:probe") && out.contains("50 %"), "{out}");
@@ -300,14 +303,14 @@ async fn money_is_watched_by_commands_events_and_metrics() {
     let (_, out, _) = host.run_cli(&by).await;
     assert!(out.starts_with("day,agent,user,"), "{out}");
     assert!(
-        out.lines().nth(1).unwrap().ends_with(",1000,500,2000,0"),
+        out.lines().nth(1).unwrap().ends_with(",10,500,1010,0"),
         "{out}"
     );
     let metrics = host.get("/metrics").await.body;
     let metrics = metrics.as_str().unwrap();
     for line in [
-        "anchorhold_llm_cost_micro_usd_total{provider=\"scripted\",model=\"script\"} 2000",
-        "anchorhold_budget_left{scope=\"agent:probe\",window=\"day\",what=\"cost_micro_usd\"} 2000",
+        "anchorhold_llm_cost_micro_usd_total{provider=\"scripted\",model=\"script\"} 1010",
+        "anchorhold_budget_left{scope=\"agent:probe\",window=\"day\",what=\"cost_micro_usd\"} 990",
     ] {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }

@@ -173,6 +173,7 @@ fn modelled(host: HostBuilder, port: u16, free: bool) -> HostBuilder {
         )
         .set("llm.providers.fake.api_key", "k")
         .set("llm.providers.fake.free", free)
+        .set("llm.max_output_tokens", 10)
         .set("llm.models.default.provider", "fake")
         .set("llm.models.default.model", "m")
 }
@@ -218,7 +219,15 @@ async fn model_calls_that_were_not_recorded_are_made_for_money_and_nothing_else_
     let events = host.get("/api/v1/events?topic=probe.x").await.body;
     assert_eq!(events["items"].as_array().unwrap().len(), 1);
     let usage = host.get("/api/v1/usage").await.body;
-    assert_eq!(usage["items"], json!([]), "a replay is on no bill: {usage}");
+    assert_eq!(usage["items"][0]["calls"], 1, "it is on the bill: {usage}");
+    let budgets = host.get("/api/v1/budgets").await.body;
+    for budget in budgets["items"].as_array().unwrap() {
+        assert_eq!(budget["reserved"]["cost_micro_usd"], 0, "{budgets:#}");
+        assert!(
+            budget["used"]["cost_micro_usd"].as_i64() > Some(0),
+            "{budgets:#}"
+        );
+    }
 }
 
 /// Words at first, and then a tool to call, again and again.
@@ -234,8 +243,9 @@ const CALLED: &str = concat!(
 
 #[tokio::test]
 async fn a_replay_stops_asking_when_its_money_is_spent() {
-    // A call of unknown price counts as 1,000 * 15 + 10 * 75.
-    for (free, limit, made) in [(false, 1, 1), (false, 15_751, 2), (true, 1, 3)] {
+    // A call of unknown price counts as 1,000 * 15 + 10 * 75, though less was
+    // to be expected.
+    for (free, limit, made) in [(false, 1, 0), (false, 16_000, 1), (true, 1, 3)] {
         let (models, asked) = counting(then_tools).await;
         let host = modelled(TestHost::new().plugin("assistant"), models, free)
             .start()
@@ -252,10 +262,13 @@ async fn a_replay_stops_asking_when_its_money_is_spent() {
             "{:#}",
             replayed.body
         );
-        let is_spent = replayed.body.to_string().contains("is spent");
+        let is_spent = replayed
+            .body
+            .to_string()
+            .contains("is left for model calls");
         assert_eq!(is_spent, made < 3, "{:#}", replayed.body);
         let kept = host.get("/api/v1/usage").await.body;
-        assert_eq!(kept["items"][0]["calls"], 1, "{kept:#}");
+        assert_eq!(kept["items"][0]["calls"], 1 + made, "{kept:#}");
     }
 }
 

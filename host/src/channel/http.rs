@@ -14,6 +14,7 @@ mod feedback;
 mod health;
 mod messages;
 mod named;
+mod openai;
 mod openapi;
 mod page;
 mod problem;
@@ -80,6 +81,7 @@ fn router(api: Api) -> Router {
     let (documented, _) = documented().split_for_parts();
     Router::new()
         .merge(documented.layer(map_response(never_stored)))
+        .merge(openai::router())
         .merge(web::router())
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_here)

@@ -54,6 +54,7 @@ impl Exceeded {
     pub fn message(&self) -> String {
         let show = |amount: i64| self.resource.show(amount);
         let whose = match (self.scope.as_str(), self.window) {
+            ("replay", None) => "What is left for model calls of this replay".to_owned(),
             (_, None) => "What one turn may take".to_owned(),
             ("all", Some(window)) => format!("The budget of everyone for {}", of(window)),
             (scope, Some(window)) => format!("The budget of {scope} for {}", of(window)),

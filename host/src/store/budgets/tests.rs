@@ -1,3 +1,5 @@
+//! Budgets against a real database, with a clock that is set.
+
 use proptest::prelude::*;
 use tempfile::TempDir;
 

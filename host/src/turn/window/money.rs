@@ -118,8 +118,9 @@ impl Window {
         let tokens = self.receipt.input_tokens + self.receipt.output_tokens;
         let comparison = self.journal.comparison.as_ref();
         let left = comparison.map_or(u64::MAX, Comparison::left);
-        let parts: [(Resource, u64, i64, i64, i64); 4] = [
+        let parts: [(&str, Resource, u64, i64, i64, i64); 4] = [
             (
+                "turn",
                 Resource::Requests,
                 limits.model_calls,
                 money.calls,
@@ -127,6 +128,7 @@ impl Window {
                 1,
             ),
             (
+                "turn",
                 Resource::Tokens,
                 limits.tokens,
                 number(tokens),
@@ -134,6 +136,7 @@ impl Window {
                 estimate.tokens(),
             ),
             (
+                "turn",
                 Resource::Cost,
                 limits.cost_micro_usd,
                 money.charged,
@@ -141,6 +144,7 @@ impl Window {
                 estimate.cost(),
             ),
             (
+                "replay",
                 Resource::Cost,
                 left,
                 0,
@@ -148,13 +152,13 @@ impl Window {
                 estimate.cost(),
             ),
         ];
-        let over = parts.into_iter().find(|(_, limit, used, open, needed)| {
+        let over = parts.into_iter().find(|(_, _, limit, used, open, needed)| {
             let sum = used.saturating_add(*open).saturating_add(*needed);
             *needed > 0 && sum > number(*limit)
         });
-        let (resource, limit, used, reserved, needed) = over?;
+        let (scope, resource, limit, used, reserved, needed) = over?;
         Some(Exceeded {
-            scope: "turn".to_owned(),
+            scope: scope.to_owned(),
             window: None,
             resource,
             limit: number(limit),
