@@ -19,6 +19,7 @@ mod output;
 mod serve;
 mod sse;
 mod token;
+mod tools;
 mod turns;
 mod usage;
 mod wire;
@@ -50,6 +51,7 @@ enum Command {
     Events(events::Events),
     Deliveries(deliveries::Deliveries),
     Usage(usage::Usage),
+    Tools(tools::Tools),
     Token(token::Token),
     Doctor(doctor::Doctor),
 }
@@ -83,6 +85,7 @@ impl Command {
             Self::Events(command) => command.run(setting).await,
             Self::Deliveries(command) => command.run(setting).await,
             Self::Usage(command) => command.run(setting).await,
+            Self::Tools(command) => command.run(setting).await,
             Self::Token(command) => command.run(setting).await,
             Self::Doctor(command) => command.run(setting).await,
         }
@@ -122,6 +125,7 @@ mod tests {
             "events schedules set s a.b {} --at 2026-01-31T12:00:00Z",
             "events schedules remove s --agent a",
             "usage --since 24h",
+            "tools list --json",
             "token create --name n --scope chat,read --scope write",
             "doctor --json",
         ] {

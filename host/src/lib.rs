@@ -30,5 +30,6 @@ pub mod runtime;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod tools;
 pub mod turn;
 pub mod waits;

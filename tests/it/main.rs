@@ -27,4 +27,5 @@ mod registry;
 mod replay;
 mod restart;
 mod suspension;
+mod tools;
 mod web;

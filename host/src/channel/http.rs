@@ -22,6 +22,7 @@ mod server;
 mod sse;
 mod status;
 mod tokens;
+mod tools;
 mod turns;
 mod usage;
 pub(crate) mod views;
@@ -112,6 +113,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(schedules::router())
         .merge(usage::router())
         .merge(tokens::router())
+        .merge(tools::router())
 }
 
 async fn nothing_here() -> Problem {

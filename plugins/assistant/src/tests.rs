@@ -144,3 +144,20 @@ fn without_tools_the_state_is_left_alone() {
     );
     assert!(host.requests()[0].tools.is_empty());
 }
+
+#[test]
+fn the_tools_of_the_host_are_used_beside_its_own() {
+    let host = host()
+        .tool("calc/add", &json!({"type": "object"}), |_| Ok("7".into()))
+        .answer_call("call-1", "calc_add", &json!({"a": 3}))
+        .answer("Seven.");
+    let reply = Assistant::respond(testing::message("3 + 4?")).unwrap();
+    assert_eq!(reply.text, "Seven.");
+    assert_eq!(
+        host.tool_calls(),
+        [("calc/add".to_owned(), json!({"a": 3}))]
+    );
+    let tools = &host.requests()[0].tools;
+    let names: Vec<_> = tools.iter().map(|tool| tool.name.as_str()).collect();
+    assert_eq!(names, ["remember", "recall", "calc_add"]);
+}

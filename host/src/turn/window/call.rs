@@ -1,6 +1,7 @@
 //! What passes the window: a call, what must be stored before it, and what ends
 //! a turn at once.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::registry::Grant;
@@ -23,7 +24,7 @@ pub struct Place {
 }
 
 /// What must be stored before an effect (DESIGN: output commit).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Commit {
     /// Nothing: a plain read, which can be done again.
     Later,

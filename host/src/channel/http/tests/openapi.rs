@@ -9,7 +9,7 @@ use super::Fixture;
 const METHODS: [&str; 4] = ["get", "put", "post", "delete"];
 
 /// What docs/reference/api.md promises.
-const PROMISED: [&str; 42] = [
+const PROMISED: [&str; 43] = [
     "get /api/v1/agents",
     "get /api/v1/agents/{agent}",
     "put /api/v1/agents/{agent}",
@@ -43,6 +43,7 @@ const PROMISED: [&str; 42] = [
     "delete /api/v1/schedules/{name}",
     "post /api/v1/events/dead/{event}/{agent}/retry",
     "get /api/v1/usage",
+    "get /api/v1/tools",
     "post /api/v1/tokens",
     "get /api/v1/tokens",
     "delete /api/v1/tokens/{token}",
