@@ -51,7 +51,7 @@ fn call_json(name: &str, arguments: &str) -> Result<Outcome> {
 /// # Ok::<(), anchorhold_agent::Error>(())
 /// ```
 pub fn run_tools(request: Request, steps: u32) -> Result<Ran> {
-    ToolRun::new(request).granted()?.steps(steps).run()
+    ToolRun::new(request).granted().steps(steps).run()
 }
 
 impl Outcome {

@@ -10,6 +10,8 @@ const MAX_BYTES: usize = 1_000;
 /// Instructions of one evaluation.
 const FUEL: u64 = 10_000;
 
+type Function = fn(f64) -> f64;
+
 static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(language);
 
 /// The value of an expression.
@@ -50,7 +52,7 @@ fn language() -> Environment<'static> {
     let mut language = Environment::empty();
     language.set_fuel(Some(FUEL));
     language.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
-    let functions: [(&'static str, fn(f64) -> f64); 9] = [
+    let functions: [(&'static str, Function); 9] = [
         ("sqrt", f64::sqrt),
         ("floor", f64::floor),
         ("ceil", f64::ceil),

@@ -75,16 +75,21 @@ impl<'a> ToolRun<'a> {
     }
 
     /// Lets the model call every tool that is granted. Names that models do not take are changed,
-    /// and back when they are called.
-    pub fn granted(mut self) -> Result<Self> {
+    /// and back when they are called. Where they cannot be listed, as in a replay that has no record
+    /// of it, the model does without.
+    pub fn granted(mut self) -> Self {
         let names = self.request.tools.iter().map(|tool| tool.name.clone());
         let mut taken: BTreeSet<String> = names.collect();
-        for tool in tools::list()? {
+        let listed = tools::list().unwrap_or_else(|error| {
+            log::warn(format!("going on without tools: {}", error.message));
+            Vec::new()
+        });
+        for tool in listed {
             let name = names::for_model(tool.name(), &mut taken);
             self.request.tools.push(tool.definition_as(&name));
             self.granted.insert(name, tool.definition.name);
         }
-        Ok(self)
+        self
     }
 
     /// Asks, calls, and asks again. Calls of one answer are made in their order.
@@ -250,7 +255,7 @@ mod tests {
             .answer("Done.");
         let own = ToolDefinition::new("own", "Answers", &json!({"type": "object"}));
         let run = ToolRun::new(Request::new("default").user("go")).own(own, |_| Ok("mine".into()));
-        let ran = run.granted().unwrap().run().unwrap();
+        let ran = run.granted().run().unwrap();
         assert_eq!((ran.text.as_str(), ran.steps), ("Done.", 2));
         let expected = [
             ToolAnswer::text("1", "7"),
