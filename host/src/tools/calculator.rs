@@ -24,7 +24,7 @@ pub(super) fn calculate(expression: &str) -> Result<String, String> {
         return Err(format!("an expression is at most {MAX_BYTES} bytes"));
     }
     // No texts and no lists: they could grow.
-    let plain = |c: char| c.is_ascii_alphanumeric() || " \t\n+-*/%().,_<>=!".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || " \t\n+-*/%().,_".contains(c);
     if let Some(other) = expression.chars().find(|c| !plain(*c)) {
         return Err(format!(
             "{other:?} has no place in an expression: there are numbers, + - * / // % **, ( ), pi, e, sqrt, abs, round, floor, ceil, min, max, exp, ln, log10, sin, cos and tan"
@@ -113,7 +113,7 @@ mod tests {
             ("7 // 2", "3"),
             ("7 % 4", "3"),
             ("1 / 4", "0.25"),
-            ("sqrt(2) ** 2 < 2.1", "true"),
+            ("sqrt(16) / 2", "2.0"),
             ("round(pi, 2)", "3.14"),
             ("abs(-3)", "3"),
             ("max(1, 5, 3) - min(4, 2)", "3"),
@@ -133,6 +133,7 @@ mod tests {
             "'a' * 1000000000",
             "[1] * 1000000000",
             "1 ~ 2",
+            "1 < 2",
             "9 ** 9 ** 9 ** 9",
             "1 / 0",
             "1 // 0",

@@ -128,7 +128,10 @@ fn its_own_tools_run_when_the_turn_ends_for_the_client() {
         call("call-2", "open-door", "{}"),
     ];
     let _host = host().response(Ok(testing::response(calls)));
-    let reply = Assistant::respond(testing::message("Open my door, 3")).unwrap();
+    let mut message = testing::message("Open my door, 3");
+    let schema = json!({"type": "object"});
+    message.client_tools = vec![ToolDefinition::new("open-door", "Opens a door", &schema)];
+    let reply = Assistant::respond(message).unwrap();
     let names: Vec<_> = reply.tool_calls.iter().map(|call| &call.name).collect();
     assert_eq!(names, ["open-door"]);
     let facts: Option<Vec<String>> = state::get(Scope::User, "facts").unwrap();
