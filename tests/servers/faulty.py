@@ -94,7 +94,7 @@ def call(name, arguments):
         sys.stderr.write("dying\n")
         os._exit(3)
     if name == "hang":
-        time.sleep(3600)
+        time.sleep(60)
     if name == "garbage":
         write("this is {not json")
         write('{"jsonrpc": "2.0", "id": 987654, "result": {}}')
