@@ -25,6 +25,7 @@ use crate::registry::{FolderWatch, Hooks, Registry};
 use crate::retention;
 use crate::runtime::{Agents, Components, Engine, Services, Waiting};
 use crate::store::{DEFAULT_TENANT, Store};
+use crate::tools::Tools;
 use crate::turn::{Feeds, Job, Runner, Scheduler};
 use crate::waits::Waits;
 
@@ -278,6 +279,7 @@ fn services(config: &Config, store: &Arc<Store>) -> Result<Services> {
         bus: Arc::new(Bus::new(&config.events)),
         gateway: Gateway::new(&config.llm, io.clone())?,
         databases: Databases::new(store.data_dir().join("databases"), OPEN_DATABASES),
+        tools: Tools::new(&config.tools, &io)?,
         outbound: Outbound::new(config.secrets.clone(), io)?,
         inbox: OnceLock::new(),
         timers: Notify::new(),

@@ -12,6 +12,7 @@ pub mod llm;
 mod log;
 mod reply;
 mod state;
+mod tools;
 
 use wasmtime::component::{HasData, Linker};
 
@@ -35,6 +36,7 @@ pub(crate) fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     bindings::http::add_to_linker::<_, http::HasHttp>(l, |state| http::Http::of(state))?;
     bindings::llm::add_to_linker::<_, llm::HasLlm>(l, |state| llm::Llm::of(state))?;
     bindings::agents::add_to_linker::<_, agents::HasAgents>(l, |state| agents::Agents::of(state))?;
+    bindings::tools::add_to_linker::<_, tools::HasTools>(l, |state| tools::Tools::of(state))?;
     bindings::reply::add_to_linker::<_, reply::HasReply>(l, |state| reply::Reply::of(state))?;
     Ok(())
 }

@@ -20,6 +20,7 @@ mod output;
 mod serve;
 mod sse;
 mod token;
+mod tools;
 mod turns;
 mod usage;
 mod wire;
@@ -52,6 +53,7 @@ enum Command {
     Deliveries(deliveries::Deliveries),
     Usage(usage::Usage),
     Budgets(budgets::Budgets),
+    Tools(tools::Tools),
     Token(token::Token),
     Doctor(doctor::Doctor),
 }
@@ -86,6 +88,7 @@ impl Command {
             Self::Deliveries(command) => command.run(setting).await,
             Self::Usage(command) => command.run(setting).await,
             Self::Budgets(command) => command.run(setting).await,
+            Self::Tools(command) => command.run(setting).await,
             Self::Token(command) => command.run(setting).await,
             Self::Doctor(command) => command.run(setting).await,
         }
@@ -128,6 +131,7 @@ mod tests {
             "budgets list",
             "budgets set agent:notes --window day --cost-usd 0.50 --tokens 1000 --requests 10",
             "budgets remove all --window hour",
+            "tools list --json",
             "token create --name n --scope chat,read --scope write",
             "doctor --json",
         ] {

@@ -14,6 +14,7 @@ mod retention;
 mod secrets;
 mod server;
 mod storage;
+mod tools;
 mod turns;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ pub use retention::Retention;
 pub use secrets::Secret;
 pub use server::Server;
 pub use storage::Storage;
+pub use tools::{ToolServer, Tools};
 pub use turns::Turns;
 
 /// The whole configuration.
@@ -46,6 +48,7 @@ pub struct Config {
     pub llm: Llm,
     pub events: Events,
     pub outbox: Outbox,
+    pub tools: Tools,
     /// Values that agents use by placeholder, by name.
     pub secrets: std::collections::BTreeMap<String, Secret>,
 }
@@ -67,6 +70,7 @@ impl Config {
         config.check()?;
         config.llm.complete();
         config.llm.check()?;
+        config.tools.check()?;
         Ok(config)
     }
 }

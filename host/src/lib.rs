@@ -31,5 +31,6 @@ pub mod runtime;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod tools;
 pub mod turn;
 pub mod waits;

@@ -74,10 +74,17 @@ fn only_net_makes_clients_that_reach_out() {
         "a client of reqwest is made in net.rs and handed on",
     );
     none(
-        &strangers(&["net", "llm", "cli"], &["reqwest::", "use reqwest"]),
-        "reqwest is for net/, and for those who are handed its clients: llm/ and cli/",
+        &strangers(
+            &["net", "llm", "cli", "tools"],
+            &["reqwest::", "use reqwest"],
+        ),
+        "reqwest is for net/, and for those who are handed its clients: llm/, tools/ and cli/",
     );
     none(&strangers(&["llm"], &["genai::"]), "genai is for llm/ only");
+    none(
+        &strangers(&["tools"], &["rmcp::"]),
+        "rmcp is for tools/ only",
+    );
 }
 
 #[test]
@@ -108,6 +115,7 @@ fn what_is_inside_knows_no_channel() {
         "registry",
         "store",
         "llm",
+        "tools",
         "net",
         "config",
     ];
@@ -132,7 +140,7 @@ fn what_is_inside_knows_no_channel() {
 fn the_window_knows_no_capability() {
     let found: Vec<String> = host_sources()
         .iter()
-        .filter(|source| source.is_in(&["turn", "registry", "store", "net", "llm"]))
+        .filter(|source| source.is_in(&["turn", "registry", "store", "net", "llm", "tools"]))
         .filter(|source| source.uses_room("capability"))
         .map(|source| source.name.clone())
         .collect();

@@ -29,4 +29,5 @@ mod registry;
 mod replay;
 mod restart;
 mod suspension;
+mod tools;
 mod web;

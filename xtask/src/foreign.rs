@@ -77,6 +77,28 @@ pub(crate) fn build(workspace: &Workspace, dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Installs the MCP servers that `tests/servers/package.json` pins, and makes `dir/servers` lead to
+/// them.
+pub(crate) fn install_servers(workspace: &Workspace, dir: &Path) -> Result<()> {
+    let cache = cache::dir("foreign")?;
+    let lock = File::create(cache.join("lock"))?;
+    step::wait("another build of guests is at work", || Ok(lock.lock()?))?;
+    let folder = workspace.root.join("tests/servers");
+    let servers = Language {
+        name: "servers",
+        pins: "package.json",
+        install: install_javascript,
+        compile: compile_javascript,
+    };
+    let tools = tools(&servers, &folder, &files(&folder)?, &cache)?;
+    let link = dir.join("servers");
+    if fs::read_link(&link).is_ok_and(|found| found == tools) {
+        return Ok(());
+    }
+    let _ = fs::remove_file(&link);
+    Ok(std::os::unix::fs::symlink(tools, link)?)
+}
+
 /// The component of `folder`: from the cache, or built into it.
 fn component(language: &Language, folder: &Path, wit: &Path, cache: &Path) -> Result<PathBuf> {
     let manifest = format!("{}.toml", language.name);

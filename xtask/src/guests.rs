@@ -39,6 +39,9 @@ pub(crate) fn build_all(workspace: &Workspace) -> Result<()> {
     build_rust(workspace)?;
     step::step("guests in other languages", || {
         foreign::build(workspace, &workspace.guests_dir())
+    })?;
+    step::step("tool servers", || {
+        foreign::install_servers(workspace, &workspace.guests_dir())
     })
 }
 

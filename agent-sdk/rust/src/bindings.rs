@@ -34,6 +34,7 @@ macro_rules! exports {
                     "anchorhold:agent/events@0.1.0": crate::bindings::imports::anchorhold::agent::events,
                     "anchorhold:agent/reply@0.1.0": crate::bindings::imports::anchorhold::agent::reply,
                     "anchorhold:agent/agents@0.1.0": crate::bindings::imports::anchorhold::agent::agents,
+                    "anchorhold:agent/tools@0.1.0": crate::bindings::imports::anchorhold::agent::tools,
                     "anchorhold:agent/http@0.1.0": crate::bindings::imports::anchorhold::agent::http,
                     "anchorhold:agent/config@0.1.0": crate::bindings::imports::anchorhold::agent::config,
                     "anchorhold:agent/log@0.1.0": crate::bindings::imports::anchorhold::agent::log,

@@ -3,7 +3,7 @@
 //! An agent is a struct that implements one or more of [`Chat`], [`Subscriber`] and [`Web`], and
 //! one line of [`export!`]. Everything it may ask of the host is a module named after the
 //! interface of the contract: [`llm`], [`database`], [`state`], [`events`], [`http`], [`reply`],
-//! [`agents`], [`config`], [`log`].
+//! [`agents`], [`tools`], [`config`], [`log`].
 //!
 //! ```
 //! use anchorhold_agent::{Chat, Message, Reply, Result, config, llm};
@@ -56,6 +56,7 @@ pub mod reply;
 pub mod state;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+pub mod tools;
 pub mod web;
 mod window;
 

@@ -25,6 +25,7 @@ pub(crate) mod window;
 type Model = Rc<dyn Fn(&llm::Request) -> llm::Response>;
 type Internet = Rc<dyn Fn(&http::Request) -> Result<http::Response>>;
 type Person = Rc<dyn Fn(&Question) -> Outcome>;
+type ToolFn = Rc<dyn Fn(&Value) -> Result<String>>;
 type Agents = Rc<dyn Fn(&str, &str) -> Result<Reply>>;
 
 thread_local! {
@@ -53,6 +54,8 @@ struct Inner {
     questions: Vec<Question>,
     interjections: Vec<Message>,
     said_to_agents: Vec<(String, String)>,
+    tools: BTreeMap<String, (Value, ToolFn)>,
+    tool_calls: Vec<(String, Value)>,
     logs: Vec<(Level, String)>,
     #[cfg(feature = "testing")]
     database: database::Database,
@@ -134,6 +137,24 @@ impl Host {
     /// Makes other agents answer by a function of their name and what is said.
     pub fn agents(self, answer: impl Fn(&str, &str) -> Result<Reply> + 'static) -> Self {
         self.set(|inner| inner.agents = Some(Rc::new(answer)))
+    }
+
+    /// Connects a tool that answers by a function of its arguments.
+    pub fn tool(
+        self,
+        name: &str,
+        schema: &Value,
+        answer: impl Fn(&Value) -> Result<String> + 'static,
+    ) -> Self {
+        self.set(|inner| {
+            let tool: (Value, ToolFn) = (schema.clone(), Rc::new(answer));
+            inner.tools.insert(name.into(), tool);
+        })
+    }
+
+    /// The tools that were called, with their arguments.
+    pub fn tool_calls(&self) -> Vec<(String, Value)> {
+        self.0.borrow().tool_calls.clone()
     }
 
     /// What people were asked.

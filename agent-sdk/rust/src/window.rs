@@ -3,9 +3,9 @@
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use crate::bindings::imports::anchorhold::agent::{
-    agents, config, database, events, http, llm, log, reply, state,
+    agents, config, database, events, http, llm, log, reply, state, tools,
 };
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use crate::testing::window::{
-    agents, config, database, events, http, llm, log, reply, state,
+    agents, config, database, events, http, llm, log, reply, state, tools,
 };

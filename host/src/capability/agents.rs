@@ -22,9 +22,9 @@ use crate::turn::{Call, Recorder, Window};
 const MAX_TEXT_BYTES: usize = 256 << 10;
 
 pub(super) struct Agents<'a> {
-    window: &'a mut Window,
-    generations: &'a Generations,
-    services: &'a Arc<Services>,
+    pub(super) window: &'a mut Window,
+    pub(super) generations: &'a Generations,
+    pub(super) services: &'a Arc<Services>,
 }
 
 pub(super) struct HasAgents;

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use anyhow::Context;
+use serde::Serialize;
 use wasmtime::component::{HasData, Resource, ResourceTable};
 
 use super::error;
@@ -171,38 +172,14 @@ impl reply::Host for Reply<'_> {
         &mut self,
         question: reply::Question,
     ) -> wasmtime::Result<Result<reply::Outcome, types::Error>> {
-        self.services.sync_before(self.window).await?;
         let checked = checked(&question, self.window.identity().user.as_deref());
-        let event = checked.as_ref().ok().map(|question| FeedEvent::Asked {
-            call: self.window.next_call(),
-            question: question.clone(),
-        });
-        let identity = self.window.identity().clone();
-        let services = Arc::clone(self.services);
         let call = Call {
             kind: "reply.ask",
             grant: None,
             args: &question,
         };
-        let begin = |seq, part| async move {
-            let question = match checked {
-                Ok(question) => question,
-                Err(message) => return Ok(Err(error(types::ErrorKind::InvalidInput, message))),
-            };
-            let wait = NewWait {
-                tenant: identity.tenant,
-                turn: identity.turn,
-                seq,
-                kind: WaitKind::Question,
-                question: Some(serde_json::to_string(&question)?),
-                due_at: Some(question.expires_at),
-            };
-            services.store.begin_wait(wait, None, part, |_| ()).await?;
-            services.timers.notify_one();
-            Ok(Ok(()))
-        };
         let may_suspend = self.generations.is_empty();
-        Ok(self.window.wait(call, may_suspend, event, begin).await?)
+        ask_person(self.window, self.services, may_suspend, call, checked).await
     }
 }
 
@@ -225,6 +202,53 @@ async fn take_up(
         services.doorbell.ring();
     }
     Ok(taken)
+}
+
+/// Puts a question to a person and waits for what comes of it; one that cannot be
+/// put is `invalid-input`.
+pub(super) async fn ask_person<A: Serialize>(
+    window: &mut Window,
+    services: &Arc<Services>,
+    may_suspend: bool,
+    call: Call<'_, A>,
+    question: Result<Question, String>,
+) -> wasmtime::Result<Result<reply::Outcome, types::Error>> {
+    services.sync_before(window).await?;
+    let event = question.as_ref().ok().map(|question| FeedEvent::Asked {
+        call: window.next_call(),
+        question: question.clone(),
+    });
+    let identity = window.identity().clone();
+    let services = Arc::clone(services);
+    let begin = |seq, part| async move {
+        let question = match question {
+            Ok(question) => question,
+            Err(message) => return Ok(Err(error(types::ErrorKind::InvalidInput, message))),
+        };
+        let wait = NewWait {
+            tenant: identity.tenant,
+            turn: identity.turn,
+            seq,
+            kind: WaitKind::Question,
+            question: Some(serde_json::to_string(&question)?),
+            due_at: Some(question.expires_at),
+        };
+        services.store.begin_wait(wait, None, part, |_| ()).await?;
+        services.timers.notify_one();
+        Ok(Ok(()))
+    };
+    Ok(window.wait(call, may_suspend, event, begin).await?)
+}
+
+/// A question of the host to the person who spoke, for a day; none if nobody did.
+pub(super) fn question_to(user: Option<&str>, text: String, expects: Expects) -> Option<Question> {
+    Some(Question {
+        text,
+        expects,
+        choices: Vec::new(),
+        who: vec![user?.to_owned()],
+        expires_at: now_ms().saturating_add_unsigned(DAY_MS),
+    })
 }
 
 /// The messages of turns.

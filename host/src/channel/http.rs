@@ -25,6 +25,7 @@ mod server;
 mod sse;
 mod status;
 mod tokens;
+mod tools;
 mod turns;
 mod usage;
 pub(crate) mod views;
@@ -118,6 +119,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(usage::router())
         .merge(budgets::router())
         .merge(tokens::router())
+        .merge(tools::router())
 }
 
 async fn nothing_here() -> Problem {

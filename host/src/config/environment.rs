@@ -59,6 +59,8 @@ impl Environment {
         self.add_provider(config, "openai", ProviderKind::Openai, "OPENAI");
         self.add_provider(config, "anthropic", ProviderKind::Anthropic, "ANTHROPIC");
         self.add_provider(config, "gemini", ProviderKind::Gemini, "GEMINI");
+        let kept = ["PATH", "HOME"].map(|name| Some((name.to_owned(), self.get(name)?.to_owned())));
+        config.tools.environment = kept.into_iter().flatten().collect();
         for secret in config.secrets.values_mut() {
             if let Some(value) = secret.env.as_deref().and_then(|name| self.get(name)) {
                 secret.value = Some(SecretString::from(value));

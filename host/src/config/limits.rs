@@ -23,6 +23,8 @@ pub struct Limits {
     pub host_calls: u64,
     /// Bytes that one host call may carry in either direction.
     pub host_call_bytes: u64,
+    /// Calls of tools.
+    pub tool_calls: u64,
     /// Bytes of the answer, streamed pieces included.
     pub output_bytes: u64,
     /// Bytes of log lines, standard output and error included.
@@ -49,6 +51,7 @@ impl Default for Limits {
             wall_ms: 300_000,
             host_calls: 10_000,
             host_call_bytes: 8 << 20,
+            tool_calls: 100,
             output_bytes: 1 << 20,
             log_bytes: 256 << 10,
             model_calls: 1_000,
@@ -125,6 +128,8 @@ pub struct LimitsPatch {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host_call_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_calls: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub output_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_bytes: Option<u64>,
@@ -158,6 +163,7 @@ impl Limits {
             wall_ms: pick(self.wall_ms, patch.wall_ms),
             host_calls: pick(self.host_calls, patch.host_calls),
             host_call_bytes: pick(self.host_call_bytes, patch.host_call_bytes),
+            tool_calls: pick(self.tool_calls, patch.tool_calls),
             output_bytes: pick(self.output_bytes, patch.output_bytes),
             log_bytes: pick(self.log_bytes, patch.log_bytes),
             model_calls: pick(self.model_calls, patch.model_calls),

@@ -30,9 +30,16 @@ impl Default for Registry {
     fn default() -> Self {
         Self {
             plugins_dir: PathBuf::from("plugins"),
-            default_grants: ["llm", "state", "database", "events"]
-                .map(str::to_owned)
-                .to_vec(),
+            default_grants: [
+                "llm",
+                "state",
+                "database",
+                "events",
+                "tools:calculator",
+                "tools:time",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             max_component_bytes: 64 << 20,
             max_resolved_agents: 50,
             max_loaded_bytes: 512 << 20,

@@ -10,7 +10,7 @@ mod permit;
 use anyhow::{Context, Result};
 
 pub use permit::Permit;
-pub(super) use permit::{check_host, check_name};
+pub(super) use permit::{check_host, check_name, check_tool};
 
 use super::Manifest;
 
@@ -29,6 +29,8 @@ pub enum Grant<'a> {
     Secret(&'a str),
     /// Saying something to another agent.
     Agents(&'a str),
+    /// Calling a tool.
+    Tool(&'a str),
 }
 
 /// What one agent may do.
@@ -67,6 +69,7 @@ impl<'a> Grant<'a> {
             Grant::Http(_) => "http",
             Grant::Secret(_) => "secret",
             Grant::Agents(_) => "agents",
+            Grant::Tool(_) => "tools",
         }
     }
 
@@ -76,7 +79,8 @@ impl<'a> Grant<'a> {
             | Grant::Events(part)
             | Grant::Http(part)
             | Grant::Secret(part)
-            | Grant::Agents(part) => Some(part),
+            | Grant::Agents(part)
+            | Grant::Tool(part) => Some(part),
             Grant::Database | Grant::State => None,
         }
     }
@@ -91,6 +95,7 @@ impl<'a> Grant<'a> {
             Grant::Http(host) => format!("http = \"why\" and hosts = [\"{host}\"]"),
             Grant::Secret(name) => format!("secrets = [\"{name}\"]"),
             Grant::Agents(name) => format!("agents = \"why\" and agent_names = [\"{name}\"]"),
+            Grant::Tool(name) => format!("tools = \"why\" and tool_names = [\"{name}\"]"),
         }
     }
 }
@@ -113,6 +118,12 @@ impl Grants {
     /// Whether the agent may do this.
     pub fn allows(&self, grant: Grant<'_>) -> bool {
         covers(&self.wanted, grant) && covers(&self.granted, grant)
+    }
+
+    /// Whether there may be a tool that the agent may call.
+    pub fn allows_any_tool(&self) -> bool {
+        let is_tool = |permit: &Permit| matches!(permit, Permit::Tools(_));
+        self.wanted.iter().any(is_tool) && self.granted.iter().any(is_tool)
     }
 
     /// Why the agent may not do this, and who changes what to allow it.
@@ -207,7 +218,8 @@ fn names(permits: &[Permit]) -> Vec<String> {
 }
 
 /// The permits that a manifest asks for. A list narrows its capability; without
-/// one, `llm` is the model `default`, `events` any topic and `agents` any agent.
+/// one, `llm` is the model `default`, `events` any topic, `agents` any agent and
+/// `tools` any tool.
 fn wanted(manifest: &Manifest) -> Vec<Permit> {
     let wants = &manifest.wants;
     let mut permits: Vec<Permit> = manifest.models().into_iter().map(Permit::model).collect();
@@ -226,6 +238,12 @@ fn wanted(manifest: &Manifest) -> Vec<Permit> {
         match wants.agent_names.as_slice() {
             [] => permits.push(Permit::Agents(None)),
             names => permits.extend(names.iter().cloned().map(Some).map(Permit::Agents)),
+        }
+    }
+    if wants.tools.is_some() {
+        match wants.tool_names.as_slice() {
+            [] => permits.push(Permit::Tools(None)),
+            names => permits.extend(names.iter().map(|name| Permit::tool(name))),
         }
     }
     permits.extend(wants.secrets.iter().cloned().map(Some).map(Permit::Secret));

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::grants::{check_host, check_name};
+use super::grants::{check_host, check_name, check_tool};
 use super::subscription::Subscription;
 use crate::config::LimitsPatch;
 
@@ -36,6 +36,7 @@ pub struct Wants {
     pub events: Option<String>,
     pub http: Option<String>,
     pub agents: Option<String>,
+    pub tools: Option<String>,
     /// Model aliases, `*` for any; `default` when it wants `llm` and names none.
     pub models: Vec<String>,
     /// Topics it publishes to; `*` is one word, `**` the rest. Any when it wants
@@ -47,6 +48,9 @@ pub struct Wants {
     pub secrets: Vec<String>,
     /// Agents it talks to. Any when it wants `agents` and names none.
     pub agent_names: Vec<String>,
+    /// Tools it calls; `server/*` is any of a server. Any when it wants `tools`
+    /// and names none.
+    pub tool_names: Vec<String>,
 }
 
 /// `[triggers]`: what makes the agent run besides being addressed.
@@ -149,6 +153,9 @@ impl Wants {
         for name in &self.agent_names {
             check_agent_name(name)?;
         }
+        for name in &self.tool_names {
+            check_tool(name)?;
+        }
         // A list alone would want nothing, which is never what its author meant.
         for (capability, list, has_reason, has_list) in [
             ("llm", "models", self.llm.is_some(), !self.models.is_empty()),
@@ -164,6 +171,12 @@ impl Wants {
                 "agent_names",
                 self.agents.is_some(),
                 !self.agent_names.is_empty(),
+            ),
+            (
+                "tools",
+                "tool_names",
+                self.tools.is_some(),
+                !self.tool_names.is_empty(),
             ),
         ] {
             if has_list && !has_reason {
@@ -262,6 +275,11 @@ mod tests {
             ),
             ("[limits]\nfuel = -1", "fuel"),
             ("[wants]\nmodels = ['fast']", "add llm"),
+            ("[wants]\ntool_names = ['time']", "add tools"),
+            (
+                "[wants]\ntools = 'x'\ntool_names = ['a*b']",
+                "is not a tool",
+            ),
             ("[wants]\nhttp = 'x'", "no hosts"),
             (
                 "[wants]\nhttp = 'x'\nhosts = ['https://a.b']",

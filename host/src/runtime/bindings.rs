@@ -22,6 +22,6 @@ wasmtime::component::bindgen!({
 });
 
 pub use self::anchorhold::agent::{
-    agents, config, database, events, http, llm, log, reply, state, types,
+    agents, config, database, events, http, llm, log, reply, state, tools, types,
 };
 pub use self::exports::anchorhold::agent::{chat, subscriber, web};

@@ -23,6 +23,7 @@ use crate::llm::Gateway;
 use crate::net::Outbound;
 use crate::outbox::Doorbell;
 use crate::store::{self, JournalPart, TurnKind};
+use crate::tools::Tools;
 use crate::turn::{Closed, Stop, Window};
 
 /// What capabilities act on; shared by all turns.
@@ -32,6 +33,7 @@ pub struct Services {
     pub gateway: Gateway,
     pub databases: Databases,
     pub outbound: Outbound,
+    pub tools: Tools,
     /// Takes in what agents say to each other. Filled in when it is built,
     /// which is after this: it makes turns, and turns use this.
     pub inbox: OnceLock<Weak<Inbox>>,
@@ -118,6 +120,8 @@ pub struct HostState {
     pub(crate) window: Window,
     pub(crate) generations: Generations,
     pub(crate) services: Arc<Services>,
+    /// Calls of tools so far.
+    pub(crate) tool_calls: u64,
 }
 
 impl HostState {
@@ -280,6 +284,7 @@ fn new_store(
         window,
         generations: Generations::default(),
         services,
+        tool_calls: 0,
     };
     let mut store = match Store::try_new(&engine.engine, state) {
         Ok(store) => store,

@@ -1,12 +1,13 @@
 //! The universal agent, which its configuration specialises: a prompt, a model, the memory of the
-//! conversation, two tools of its own, and whatever tools the client brings along.
+//! conversation, two tools of its own, the tools that the operator grants, and whatever tools the
+//! client brings along.
 
 mod settings;
 mod toolbox;
 
-use anchorhold_agent::llm::{PromptMessage, Request, Response, ToolChoice};
-use anchorhold_agent::reply;
-use anchorhold_agent::{Chat, Message, Reply, Result, ToolCall, config};
+use anchorhold_agent::llm::Request;
+use anchorhold_agent::tools::ToolRun;
+use anchorhold_agent::{Chat, Message, Reply, Result, config};
 
 use settings::Settings;
 use toolbox::Toolbox;
@@ -23,7 +24,8 @@ impl Chat for Assistant {
         message.history.drain(..too_many);
         let toolbox = Toolbox::open(&settings.tools);
         let request = first_request(&settings, &toolbox, &message);
-        converse(request, &toolbox, settings.max_steps)
+        let run = toolbox.equip(ToolRun::new(request)).granted();
+        Ok(run.steps(settings.max_steps).run()?.into())
     }
 }
 
@@ -32,71 +34,12 @@ fn first_request(settings: &Settings, toolbox: &Toolbox, message: &Message) -> R
     let request = Request::new(&settings.model)
         .system(settings.prompt.clone() + &toolbox.facts_as_prompt())
         .history(message)
-        .tools(toolbox.definitions())
         .tools(message.client_tools.iter().cloned())
         .client_tool_results(message);
     if message.text.is_empty() && message.attachments.is_empty() {
         return request;
     }
     request.message(message)
-}
-
-/// Asks the model until it answers without calling tools, at most `max_steps` times.
-fn converse(mut request: Request, toolbox: &Toolbox, max_steps: u32) -> Result<Reply> {
-    let mut text = String::new();
-    for step in 1.. {
-        if step >= max_steps && !request.tools.is_empty() {
-            request.tool_choice = ToolChoice::Never;
-        }
-        let response = request.forward()?;
-        text.push_str(&response.text());
-        if response.tool_calls().is_empty() || step >= max_steps {
-            break;
-        }
-        match call_tools(response, toolbox) {
-            Next::Ask(messages) => request.messages.extend(messages),
-            Next::Wait(tool_calls) => {
-                return Ok(Reply {
-                    tool_calls,
-                    ..Reply::new(text)
-                });
-            }
-        }
-        separate(&mut text)?;
-    }
-    Ok(text.into())
-}
-
-/// What comes after the model called tools.
-enum Next {
-    /// Its own tools have answered: the model goes on.
-    Ask([PromptMessage; 2]),
-    /// The client has to answer: the turn ends.
-    Wait(Vec<ToolCall>),
-}
-
-/// Runs the calls of its own tools. When the client has to answer others, the model does not see
-/// these answers, and need not: the prompt of the next turn has every fact.
-fn call_tools(response: Response, toolbox: &Toolbox) -> Next {
-    let (own, of_client): (Vec<_>, Vec<_>) = response
-        .tool_calls()
-        .into_iter()
-        .partition(|call| toolbox.has(&call.name));
-    let answers: Vec<_> = own.iter().map(|call| toolbox.call(call)).collect();
-    if !of_client.is_empty() {
-        return Next::Wait(of_client);
-    }
-    let results = PromptMessage::tool_results(answers);
-    Next::Ask([response.into_message(), results])
-}
-
-/// Keeps what was said before a tool call apart from what is said after it.
-fn separate(text: &mut String) -> Result<()> {
-    if text.is_empty() || text.ends_with("\n\n") {
-        return Ok(());
-    }
-    text.push_str("\n\n");
-    reply::send_text("\n\n")
 }
 
 #[cfg(test)]

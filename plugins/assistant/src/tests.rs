@@ -128,7 +128,10 @@ fn its_own_tools_run_when_the_turn_ends_for_the_client() {
         call("call-2", "open-door", "{}"),
     ];
     let _host = host().response(Ok(testing::response(calls)));
-    let reply = Assistant::respond(testing::message("Open my door, 3")).unwrap();
+    let mut message = testing::message("Open my door, 3");
+    let schema = json!({"type": "object"});
+    message.client_tools = vec![ToolDefinition::new("open-door", "Opens a door", &schema)];
+    let reply = Assistant::respond(message).unwrap();
     let names: Vec<_> = reply.tool_calls.iter().map(|call| &call.name).collect();
     assert_eq!(names, ["open-door"]);
     let facts: Option<Vec<String>> = state::get(Scope::User, "facts").unwrap();
@@ -143,4 +146,21 @@ fn without_tools_the_state_is_left_alone() {
         "Hello."
     );
     assert!(host.requests()[0].tools.is_empty());
+}
+
+#[test]
+fn the_tools_of_the_host_are_used_beside_its_own() {
+    let host = host()
+        .tool("calc/add", &json!({"type": "object"}), |_| Ok("7".into()))
+        .answer_call("call-1", "calc_add", &json!({"a": 3}))
+        .answer("Seven.");
+    let reply = Assistant::respond(testing::message("3 + 4?")).unwrap();
+    assert_eq!(reply.text, "Seven.");
+    assert_eq!(
+        host.tool_calls(),
+        [("calc/add".to_owned(), json!({"a": 3}))]
+    );
+    let tools = &host.requests()[0].tools;
+    let names: Vec<_> = tools.iter().map(|tool| tool.name.as_str()).collect();
+    assert_eq!(names, ["remember", "recall", "calc_add"]);
 }

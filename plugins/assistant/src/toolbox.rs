@@ -1,10 +1,9 @@
 //! The assistant's own tools: `remember` keeps a fact about a person, `recall` lists the facts.
 //! Facts belong to the person, so another person's assistant does not know them.
 
-use anchorhold_agent::llm::ToolAnswer;
-use anchorhold_agent::reply::{self, TaskStatus};
 use anchorhold_agent::serde_json::json;
 use anchorhold_agent::state::{self, Scope};
+use anchorhold_agent::tools::ToolRun;
 use anchorhold_agent::{Result, ToolCall, ToolDefinition, log};
 use serde::Deserialize;
 
@@ -49,10 +48,6 @@ impl Toolbox {
         }
     }
 
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.names.iter().any(|known| known == name)
-    }
-
     /// What is remembered, to be put behind the prompt.
     pub(crate) fn facts_as_prompt(&self) -> String {
         if self.facts.is_empty() {
@@ -64,27 +59,14 @@ impl Toolbox {
         )
     }
 
-    pub(crate) fn definitions(&self) -> Vec<ToolDefinition> {
-        let known = [remember_definition(), recall_definition()];
-        known
-            .into_iter()
-            .filter(|tool| self.has(&tool.name))
-            .collect()
-    }
-
-    /// Runs one call. What goes wrong is an answer too: the model reads it and may do better.
-    pub(crate) fn call(&self, call: &ToolCall) -> ToolAnswer {
-        let (answer, status) = match run(call) {
-            Ok(text) => (ToolAnswer::text(&call.id, text), TaskStatus::Done),
-            Err(error) => (
-                ToolAnswer::error(&call.id, error.message),
-                TaskStatus::Failed,
-            ),
-        };
-        if let Err(error) = reply::progress(&call.id, &call.name, status) {
-            log::debug(error.message);
+    /// Gives these tools to the model.
+    pub(crate) fn equip<'a>(&self, mut model: ToolRun<'a>) -> ToolRun<'a> {
+        for definition in [remember_definition(), recall_definition()] {
+            if self.names.contains(&definition.name) {
+                model = model.own(definition, run);
+            }
         }
-        answer
+        model
     }
 }
 

@@ -84,6 +84,46 @@ pub(crate) mod agents {
     }
 }
 
+pub(crate) mod tools {
+    use super::{Error, Result, with};
+    use crate::ToolDefinition;
+    use crate::llm::ToolOutput;
+    use crate::tools::{Outcome, Tool};
+
+    pub(crate) fn list_tools() -> Result<Vec<Tool>> {
+        let tool = |name: &String, schema: &serde_json::Value| Tool {
+            definition: ToolDefinition::new(name, "A tool of the test", schema),
+            source: "testing".into(),
+            read_only: false,
+            destructive: false,
+            needs_approval: false,
+        };
+        Ok(with(|host| {
+            let tools = host.tools.iter();
+            tools
+                .map(|(name, (schema, _))| tool(name, schema))
+                .collect()
+        }))
+    }
+
+    /// The host in memory does not look at schemas.
+    pub(crate) fn call(name: &str, arguments: &str) -> Result<Outcome> {
+        let arguments: serde_json::Value = serde_json::from_str(arguments)?;
+        let known = with(|host| {
+            host.tool_calls.push((name.into(), arguments.clone()));
+            host.tools.get(name).map(|(_, answer)| answer.clone())
+        });
+        let Some(answer) = known else {
+            return Err(Error::not_found(format!("there is no tool `{name}`")));
+        };
+        Ok(Outcome {
+            output: vec![ToolOutput::Text(answer(&arguments)?)],
+            is_error: false,
+            truncated: false,
+        })
+    }
+}
+
 pub(crate) mod http {
     use super::{Error, Result, with};
     use crate::http::{Request, Response};

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use crate::config::ProviderKind;
 use crate::runtime::Failure;
 use crate::store::{JournalStatus, OutgoingStatus, Rating, Span, TurnKind, TurnStatus};
+use crate::tools::ServerView;
 use crate::turn::{Question, Receipt};
 
 pub(crate) use super::page::Items;
@@ -47,6 +48,30 @@ pub(crate) struct TurnView {
     pub(crate) created_at: i64,
     pub(crate) started_at: Option<i64>,
     pub(crate) finished_at: Option<i64>,
+}
+
+/// What agents may be granted to call.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ToolsView {
+    /// By name.
+    pub(crate) items: Vec<ToolView>,
+    pub(crate) next: Option<String>,
+    pub(crate) servers: Vec<ServerView>,
+}
+
+/// A tool.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct ToolView {
+    pub(crate) name: String,
+    pub(crate) description: Option<String>,
+    /// `host`, or the name of a server.
+    pub(crate) source: String,
+    pub(crate) read_only: bool,
+    pub(crate) destructive: bool,
+    /// A person is asked before it is called.
+    pub(crate) needs_approval: bool,
+    /// A JSON Schema.
+    pub(crate) input_schema: serde_json::Value,
 }
 
 /// A question that a turn waits for.

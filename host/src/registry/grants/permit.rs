@@ -18,6 +18,7 @@ pub enum Permit {
     Http(Option<String>),
     Secret(Option<String>),
     Agents(Option<String>),
+    Tools(Option<String>),
 }
 
 impl Permit {
@@ -29,6 +30,11 @@ impl Permit {
     /// A host; `*` is any, `*.example.com` any below.
     pub(super) fn host(host: &str) -> Self {
         Self::Http((host != "*").then(|| host.to_ascii_lowercase()))
+    }
+
+    /// A tool; `*` is any, `server/*` any of a server.
+    pub(super) fn tool(name: &str) -> Self {
+        Self::Tools((name != "*").then(|| name.to_owned()))
     }
 
     /// Whether this alone is enough for `grant`.
@@ -46,6 +52,9 @@ impl Permit {
             (Self::Http(part), Grant::Http(host)) => part
                 .as_deref()
                 .is_none_or(|pattern| host_matches(pattern, host)),
+            (Self::Tools(part), Grant::Tool(name)) => part
+                .as_deref()
+                .is_none_or(|pattern| tool_covers(pattern, name)),
             _ => false,
         }
     }
@@ -61,6 +70,7 @@ impl Permit {
             }
             (Self::Events(ours), Self::Events(theirs)) => part_covers(ours, theirs, topic_covers),
             (Self::Http(ours), Self::Http(theirs)) => part_covers(ours, theirs, host_covers),
+            (Self::Tools(ours), Self::Tools(theirs)) => part_covers(ours, theirs, tool_covers),
             _ => false,
         }
     }
@@ -92,8 +102,13 @@ impl FromStr for Permit {
             ("http", None) => Ok(Self::Http(None)),
             ("secret", _) => Ok(Self::Secret(named()?)),
             ("agents", _) => Ok(Self::Agents(named()?)),
+            ("tools", Some(name)) => {
+                check_tool(name)?;
+                Ok(Self::tool(name))
+            }
+            ("tools", None) => Ok(Self::Tools(None)),
             _ => bail!(
-                "there are llm, llm:ALIAS, database, state, events, events:PATTERN, http, http:HOST, secret, secret:NAME, agents and agents:NAME"
+                "there are llm, llm:ALIAS, database, state, events, events:PATTERN, http, http:HOST, secret, secret:NAME, agents, agents:NAME, tools and tools:NAME"
             ),
         }
     }
@@ -109,6 +124,7 @@ impl fmt::Display for Permit {
             Self::Http(part) => ("http", part.as_deref()),
             Self::Secret(part) => ("secret", part.as_deref()),
             Self::Agents(part) => ("agents", part.as_deref()),
+            Self::Tools(part) => ("tools", part.as_deref()),
         };
         match part {
             Some(part) => write!(f, "{capability}:{part}"),
@@ -154,6 +170,30 @@ pub(in crate::registry) fn check_name(name: &str) -> Result<String> {
         bail!("{name:?} is not a name: 1 to 128 bytes without spaces");
     }
     Ok(name.to_owned())
+}
+
+/// Checks the name of a tool of a manifest or a grant.
+///
+/// # Errors
+///
+/// If it is anything but a name, `server/` and a name, `server/*`, or `*`.
+pub(in crate::registry) fn check_tool(name: &str) -> Result<()> {
+    check_name(name)?;
+    let plain = name.strip_suffix("/*").unwrap_or(name);
+    if name != "*" && (plain.is_empty() || plain.contains('*')) {
+        bail!(
+            "{name:?} is not a tool: a name such as clock, server/tool, or server/* for any of it"
+        );
+    }
+    Ok(())
+}
+
+/// Whether a pattern covers a tool, or all that another pattern does.
+fn tool_covers(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(server) => name.starts_with(server),
+        None => name == pattern,
+    }
 }
 
 /// Whether a pattern covers a host, whatever its case and with or without the

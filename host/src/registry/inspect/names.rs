@@ -7,8 +7,9 @@ use super::{CONTRACT, Misfit};
 const PACKAGE: &str = "anchorhold:agent";
 
 /// What the contract lends.
-const LENT: [&str; 10] = [
-    "types", "llm", "database", "state", "events", "reply", "agents", "http", "config", "log",
+const LENT: [&str; 11] = [
+    "types", "llm", "database", "state", "events", "reply", "agents", "tools", "http", "config",
+    "log",
 ];
 
 /// What the host calls.

@@ -1,6 +1,7 @@
 //! What passes the window: a call, what must be stored before it, and what ends
 //! a turn at once.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::registry::Grant;
@@ -24,13 +25,14 @@ pub struct Place {
 }
 
 /// What must be stored before an effect (DESIGN: output commit).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Commit<'a> {
     /// Nothing: a plain read, which can be done again.
     Later,
     /// That it is about to happen, written.
     Intent,
     /// The same, and the most that it can take is reserved: a call of a model.
+    #[serde(skip)]
     Charged(&'a Estimate),
     /// All that was recorded so far and that it is about to happen, synced: an
     /// effect outside that comes to the same when it happens again.

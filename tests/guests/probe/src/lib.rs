@@ -46,6 +46,9 @@
 //! | `ask text\|approval\|A;;B TEXT [## NAME=VALUE]` with `who=ID;;ID` or `expires=MS` | `answered ID: TEXT`, `refused ID: TEXT` or `expired` |
 //! | `agent ask NAME TEXT` | what that agent answers |
 //! | `agent tell NAME TEXT` | the id of its turn |
+//! | `tools` | `{NAME: {"source", "read_only", "destructive", "needs_approval"}}` |
+//! | `call NAME JSON` | what the tool answers; `failed TEXT` if it failed, `cut TEXT` if it was cut |
+//! | `run-tools[:ALIAS] TEXT` | what a model answers that has all granted tools |
 //! | `wait MS` | `waited`: until a time so far ahead |
 //! | `interjections` | the texts of messages that came meanwhile, joined by `\|` |
 //! | `log LEVEL TEXT`, `stdout TEXT`, `stderr TEXT` | `logged` |
@@ -64,6 +67,7 @@ mod outside;
 mod people;
 mod show;
 mod store;
+mod toolbox;
 
 use anchorhold_agent::serde_json::json;
 use anchorhold_agent::state::{self, Scope};
@@ -115,6 +119,9 @@ fn run(line: &str, message: &Message) -> Result<String> {
         "interjections" => people::interjections(),
         "agent" => people::agent(rest),
         "wait" => people::wait(rest),
+        "tools" => toolbox::list(),
+        "call" => toolbox::call(rest),
+        "run-tools" => toolbox::run(alias, rest),
         "send" | "progress" | "log" | "stdout" | "stderr" => outside::say(name, rest),
         _ => machine::run(name, rest),
     }
