@@ -6,11 +6,13 @@ mod bare;
 mod client;
 mod evict;
 mod fair;
+mod gateway;
 mod host;
 mod http;
 mod journal;
 mod machine;
 mod place;
+mod provider;
 mod recorded;
 mod register;
 mod replay;
@@ -77,6 +79,7 @@ enum Name {
     Journal,
     Resume,
     Replay,
+    Gateway,
 }
 
 fn main() -> Result<()> {
@@ -113,6 +116,7 @@ fn measure(name: Name, place: &place::Place) -> Result<Table> {
         Name::Waiting => (1, Box::pin(waiting::measure(place))),
         Name::Suspended => (1, Box::pin(suspended::measure(place))),
         Name::Http => (1, Box::pin(http::measure(place))),
+        Name::Gateway => (1, Box::pin(gateway::measure(place))),
         Name::Fair => (1, Box::pin(fair::measure(place))),
     };
     let runtime = if threads == 1 {

@@ -25,6 +25,7 @@ use crate::registry::{FolderWatch, Hooks, Registry};
 use crate::retention;
 use crate::runtime::{Agents, Components, Engine, Services, Waiting};
 use crate::store::{DEFAULT_TENANT, Store};
+use crate::telemetry::Telemetry;
 use crate::tools::Tools;
 use crate::turn::{Feeds, Job, Runner, Scheduler};
 use crate::waits::Waits;
@@ -149,6 +150,7 @@ impl Host {
     /// Closes everything; what runs is cut off.
     pub async fn close(&self) {
         self.guests.stop();
+        self.services.telemetry.close().await;
         self.store.close().await;
     }
 
@@ -284,6 +286,7 @@ fn services(config: &Config, store: &Arc<Store>) -> Result<Services> {
         inbox: OnceLock::new(),
         timers: Notify::new(),
         doorbell: Doorbell::default(),
+        telemetry: Telemetry::start(&config.telemetry, store, &Handle::current())?,
         max_hops: config.turns.max_hops,
         waiting: Waiting::new(config.turns.waiting_instances),
     })

@@ -14,6 +14,7 @@ mod retention;
 mod secrets;
 mod server;
 mod storage;
+mod telemetry;
 mod tools;
 mod turns;
 
@@ -32,6 +33,7 @@ pub use retention::Retention;
 pub use secrets::Secret;
 pub use server::Server;
 pub use storage::Storage;
+pub use telemetry::Telemetry;
 pub use tools::{ToolServer, Tools};
 pub use turns::Turns;
 
@@ -48,6 +50,7 @@ pub struct Config {
     pub llm: Llm,
     pub events: Events,
     pub outbox: Outbox,
+    pub telemetry: Telemetry,
     pub tools: Tools,
     /// Values that agents use by placeholder, by name.
     pub secrets: std::collections::BTreeMap<String, Secret>,

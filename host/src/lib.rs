@@ -29,6 +29,7 @@ pub mod registry;
 pub mod retention;
 pub mod runtime;
 pub mod store;
+pub mod telemetry;
 #[cfg(test)]
 mod testing;
 pub mod tools;

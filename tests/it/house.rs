@@ -75,10 +75,10 @@ fn only_net_makes_clients_that_reach_out() {
     );
     none(
         &strangers(
-            &["net", "llm", "cli", "tools"],
+            &["net", "llm", "cli", "telemetry", "tools"],
             &["reqwest::", "use reqwest"],
         ),
-        "reqwest is for net/, and for those who are handed its clients: llm/, tools/ and cli/",
+        "reqwest is for net/, and for those who are handed its clients: llm/, telemetry/, tools/ and cli/",
     );
     none(&strangers(&["llm"], &["genai::"]), "genai is for llm/ only");
     none(

@@ -29,5 +29,6 @@ mod registry;
 mod replay;
 mod restart;
 mod suspension;
+mod telemetry;
 mod tools;
 mod web;

@@ -16,6 +16,9 @@ reply = { tool_calls = [{ name = "weather", arguments = { city = "Oslo" } }] }
 when = { last = { contains = ["slow"] } }
 reply = { text = "one two three four five six", chunk_delay_ms = 200 }
 [[rules]]
+when = { system = "Speak like a pirate", last = { contains = ["ahoy"] } }
+reply = { text = "Arr" }
+[[rules]]
 when = { last = { contains = ["before"] }, has_previous = true }
 reply = { text = "Before you said {previous}" }
 [fallback]
@@ -100,6 +103,18 @@ async fn a_completion_knows_what_it_is_given_and_nothing_else() {
     let body = json!({"model": "assistant", "messages": [user("what was before?")], "user": "one"});
     let text = &complete(&host, body).await.body["choices"][0]["message"]["content"];
     assert_eq!(text, "You said what was before?");
+}
+
+#[tokio::test]
+async fn an_agent_hears_the_instructions_of_the_client() {
+    let host = start().await;
+    let messages = json!([{"role": "system", "content": "Speak like a pirate."}, user("ahoy")]);
+    let answer = complete(&host, json!({"model": "assistant", "messages": messages})).await;
+    assert_eq!(answer.body["choices"][0]["message"]["content"], "Arr");
+    let body =
+        json!({"model": "assistant", "input": "ahoy", "instructions": "Speak like a pirate."});
+    let answer = host.post("/v1/responses", &body).await.body;
+    assert_eq!(answer["output"][0]["content"][0]["text"], "Arr");
 }
 
 #[tokio::test]

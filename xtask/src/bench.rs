@@ -9,13 +9,14 @@ use crate::workspace::Workspace;
 use crate::{guests, step, wasm_target};
 
 /// In the order in which they run: `machine` first says what they ran on.
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "machine",
     "turn",
     "spawn",
     "evict",
     "register",
     "waiting",
+    "gateway",
     "suspended",
     "http",
     "fair",

@@ -1,9 +1,9 @@
-//! Making replies and tool definitions, and reading tool calls.
+//! Making replies and tool definitions, and reading messages and tool calls.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{Reply, Result, ToolCall, ToolDefinition};
+use crate::{Message, Reply, Result, ToolCall, ToolDefinition};
 
 impl Reply {
     /// A reply of text (Markdown) and nothing else.
@@ -26,6 +26,16 @@ impl From<String> for Reply {
 impl From<&str> for Reply {
     fn from(text: &str) -> Self {
         Self::new(text)
+    }
+}
+
+impl Message {
+    /// How the client wants to be answered, if its channel says so (`instructions` in
+    /// `context_json`). Put it behind your own prompt: it is the word of a client, not yours.
+    pub fn instructions(&self) -> Option<String> {
+        let context: Value = serde_json::from_str(&self.context_json).ok()?;
+        let instructions = context.get("instructions")?.as_str()?;
+        (!instructions.is_empty()).then(|| instructions.to_owned())
     }
 }
 

@@ -56,6 +56,11 @@ impl Environment {
         if let Some(token) = self.get("ANCHORHOLD_ADMIN_TOKEN") {
             config.server.admin_token = Some(SecretString::from(token));
         }
+        if let Some(endpoint) = self.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+            && config.telemetry.endpoint.is_none()
+        {
+            config.telemetry.endpoint = Some(endpoint.to_owned());
+        }
         self.add_provider(config, "openai", ProviderKind::Openai, "OPENAI");
         self.add_provider(config, "anthropic", ProviderKind::Anthropic, "ANTHROPIC");
         self.add_provider(config, "gemini", ProviderKind::Gemini, "GEMINI");

@@ -23,6 +23,7 @@ use crate::llm::Gateway;
 use crate::net::Outbound;
 use crate::outbox::Doorbell;
 use crate::store::{self, JournalPart, TurnKind};
+use crate::telemetry::Telemetry;
 use crate::tools::Tools;
 use crate::turn::{Closed, Stop, Window};
 
@@ -41,6 +42,8 @@ pub struct Services {
     pub timers: Notify,
     /// Rung when an answer is to be delivered.
     pub doorbell: Doorbell,
+    /// Told of turns that ended.
+    pub telemetry: Telemetry,
     /// Deepest that agents ask agents.
     pub max_hops: u32,
     /// Instances that wait for a whole answer of a model, and how many may.

@@ -396,6 +396,7 @@ impl Runner {
             });
         } else {
             job.feed.push(last);
+            self.services.telemetry.ended(&job.identity.tenant, turn);
         }
         self.feeds.close(turn);
         if job.callback.is_some() {

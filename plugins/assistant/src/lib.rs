@@ -32,7 +32,7 @@ impl Chat for Assistant {
 /// What the model sees at first: prompt, facts, history, and the message.
 fn first_request(settings: &Settings, toolbox: &Toolbox, message: &Message) -> Request {
     let request = Request::new(&settings.model)
-        .system(settings.prompt.clone() + &toolbox.facts_as_prompt())
+        .system(settings.prompt.clone() + &instructions(message) + &toolbox.facts_as_prompt())
         .history(message)
         .tools(message.client_tools.iter().cloned())
         .client_tool_results(message);
@@ -40,6 +40,12 @@ fn first_request(settings: &Settings, toolbox: &Toolbox, message: &Message) -> R
         return request;
     }
     request.message(message)
+}
+
+/// What the client asks for, behind the prompt that the operator gave.
+fn instructions(message: &Message) -> String {
+    let instructions = message.instructions();
+    instructions.map_or_else(String::new, |text| format!("\n\nThe client asks:\n{text}"))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -25,6 +26,7 @@ use crate::registry::WhenBusy;
 use crate::runtime::Input;
 use crate::runtime::bindings::types;
 use crate::store::{Idempotency, Scope, TurnStatus};
+use crate::telemetry::is_traceparent;
 use crate::turn::Feed;
 
 /// The longest text of a message, in bytes.
@@ -122,7 +124,7 @@ async fn say(
     let idempotency = idempotency(caller, &agent, headers, &message)?;
     let inbound = Inbound {
         only_if_idle: trigger.when_busy == WhenBusy::Refuse,
-        ..inbound(caller, agent, message, idempotency)
+        ..inbound(caller, agent, message, headers, idempotency)
     };
     let seat = api.host.inbox.seat().ok_or_else(Problem::busy)?;
     let inbox = &api.host.inbox;
@@ -206,6 +208,7 @@ fn inbound(
     caller: &Caller,
     agent: String,
     message: NewMessage,
+    headers: &HeaderMap,
     idempotency: Option<Idempotency>,
 ) -> Inbound {
     let user = message.user.unwrap_or_else(|| caller.name.clone());
@@ -233,13 +236,23 @@ fn inbound(
             history: Vec::new(),
             client_tools: Vec::new(),
             client_tool_results: Vec::new(),
-            context_json: "{}".to_owned(),
+            context_json: context(headers),
         }),
         idempotency,
         delivery: None,
         parent: None,
         callback: message.callback,
         only_if_idle: false,
+    }
+}
+
+/// What the channel knows besides: the trace that the request belongs to.
+fn context(headers: &HeaderMap) -> String {
+    let header = headers.get("traceparent");
+    let header = header.and_then(|header| header.to_str().ok());
+    match header.filter(|header| is_traceparent(header)) {
+        Some(header) => json!({ "traceparent": header }).to_string(),
+        None => "{}".to_owned(),
     }
 }
 
