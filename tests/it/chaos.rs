@@ -99,12 +99,20 @@ async fn talk(
 async fn nothing_is_lost_and_nothing_happens_twice_when_the_host_is_killed() {
     let plan = Plan::of_environment();
     let script = "[fallback]\ntext = \"heard\"\ndelay_ms = 5\n";
-    let mut host = TestHost::new()
+    let host = TestHost::new()
         .plugin("probe")
         .script(script)
-        .set("events.per_source_per_minute", 0)
-        .start()
-        .await;
+        .set("events.per_source_per_minute", 0);
+    let prices = host.folder().join("prices.toml");
+    let price = "[\"scripted/script\"]\ninput_usd = 100\noutput_usd = 200\n";
+    std::fs::write(&prices, price).unwrap();
+    let host = host.set("llm.prices", prices.to_str().unwrap());
+    let mut host = host.set("llm.max_output_tokens", 100).start().await;
+    let budget = json!({"window": "total", "cost_micro_usd": 1_000_000_000_000_u64});
+    for scope in ["all", "agent:probe"] {
+        host.delete(&format!("/api/v1/budgets/{scope}")).await;
+        host.put(&format!("/api/v1/budgets/{scope}"), &budget).await;
+    }
     host.ask("probe", "sql execute CREATE TABLE t (mark TEXT)")
         .await
         .text();
@@ -161,6 +169,20 @@ async fn check(host: &TestHost, plan: Plan) {
         calls >= total as u64,
         "{plan:?}: every call is on the bill: {calls}"
     );
+    // A call that a kill cut off is on the bill, too, and made again.
+    let lost = usage["items"][0]["failed_calls"].as_u64().unwrap();
+    assert_eq!(calls - lost, total as u64, "{plan:?}: {usage:#}");
+    let budgets = host.get("/api/v1/budgets").await.body;
+    for budget in budgets["items"].as_array().unwrap() {
+        assert_eq!(
+            budget["used"]["cost_micro_usd"], usage["items"][0]["cost_micro_usd"],
+            "{plan:?}: {budgets:#}"
+        );
+        assert_eq!(
+            budget["reserved"]["cost_micro_usd"], 0,
+            "{plan:?}: {budgets:#}"
+        );
+    }
 }
 
 async fn check_conversation(host: &TestHost, plan: Plan, conversation: usize) {

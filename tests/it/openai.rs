@@ -320,6 +320,12 @@ async fn errors_have_openais_shape() {
         assert_eq!(error["code"], code, "{body}: {:#}", answer.body);
         assert!(error["message"].is_string() && error["type"].is_string());
     }
+}
+
+#[tokio::test]
+async fn strangers_and_spent_budgets_are_refused_in_that_shape() {
+    let host = start().await;
+    let hi = [user("hi")];
     let path = format!("{}/v1/chat/completions", host.url);
     let nobody = reqwest::Client::new().post(path).json(&json!({})).send();
     let nobody = Answer::read(nobody.await.unwrap()).await;

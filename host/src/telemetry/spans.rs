@@ -196,7 +196,7 @@ fn of_itself(recorded: &Recorded, content: bool) -> SpanData {
     );
     let failure = turn.error.as_deref();
     let failure = failure.and_then(|error| serde_json::from_str::<Failure>(error).ok());
-    add("error.type", failure.as_ref().map(|failure| code(failure)));
+    add("error.type", failure.as_ref().map(code));
     if content {
         add("gen_ai.input.messages", said(&recorded.input));
         add(
