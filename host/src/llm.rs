@@ -15,7 +15,9 @@ mod generation;
 mod health;
 mod price;
 mod remote;
+mod repair;
 mod route;
+mod schema;
 mod sink;
 mod usage;
 mod watch;
@@ -45,7 +47,8 @@ use failure::unknown_alias;
 use health::{Breaker, Health};
 use price::{Prices, Rates};
 use remote::{Remote, Wire};
-use route::{Candidate, Persistence, Route};
+use route::{Asked, Candidate, Persistence, Route};
+use schema::Schema;
 use watch::Watch;
 
 /// How long a connection may take to come about.
@@ -146,22 +149,28 @@ impl Gateway {
         })
     }
 
-    /// Asks a model. Returns when the provider accepted, so that a refusal is an error here.
+    /// Asks a model, to read the answer while it is made. Returns when the provider accepted, so
+    /// that a refusal is an error here.
     ///
     /// # Errors
     ///
     /// What the provider refused, or what kept the host from asking it.
     pub async fn start(&self, request: wire::Request) -> Result<Generation, wire::Error> {
-        self.begin(request)?.accepted().await
+        self.ask(request, false)?.accepted().await
     }
 
-    /// Begins to ask. What is asked goes to the provider's task here, so that
-    /// who waits for the answer does not keep it.
+    /// Begins to ask for a whole answer: one that does not fit its schema is asked for once more.
     ///
     /// # Errors
     ///
     /// If there is no such model.
     pub fn begin(&self, request: wire::Request) -> Result<Beginning, wire::Error> {
+        self.ask(request, true)
+    }
+
+    /// What is asked goes to the provider's task here, so that who waits for
+    /// the answer does not keep it.
+    fn ask(&self, request: wire::Request, may_repair: bool) -> Result<Beginning, wire::Error> {
         let route = self.route(&request.model)?.clone();
         let (defaults, persistence) = (self.defaults, self.persistence);
         let first = route.first();
@@ -172,7 +181,17 @@ impl Gateway {
             input_tokens: usage::of_request(&request),
         };
         Ok(Beginning::of(&self.io, call, move |mut sink| async move {
-            let answer = route.answer(&request, defaults, persistence, &mut sink);
+            let answer = async {
+                let schema = Schema::of(&request.response_format).await?;
+                let asked = Asked {
+                    request: &request,
+                    schema: schema.as_ref(),
+                    may_repair,
+                    defaults,
+                    persistence,
+                };
+                route.answer(&asked, &mut sink).await
+            };
             let answer = within(request.deadline_ms, Box::pin(answer)).await;
             sink.end(answer).await;
         }))
@@ -234,9 +253,25 @@ impl Gateway {
     /// The most that a request can take; none if there is no such model.
     pub(crate) fn estimate(&self, request: &wire::Request) -> Option<Estimate> {
         let route = self.routes.get(&request.model)?;
+        let output = self.most_output(request);
+        Some(route.estimate(usage::most_of_request(request), output))
+    }
+
+    /// The same for a whole answer, which may be asked for twice: then the first answer is part of
+    /// what is asked.
+    pub(crate) fn estimate_of_answer(&self, request: &wire::Request) -> Option<Estimate> {
+        if !matches!(request.response_format, wire::ResponseFormat::JsonSchema(_)) {
+            return self.estimate(request);
+        }
+        let route = self.routes.get(&request.model)?;
+        let output = self.most_output(request);
+        let input = 2 * usage::most_of_request(request) + output + schema::REPAIR_TOKENS;
+        Some(route.estimate(input, 2 * output))
+    }
+
+    fn most_output(&self, request: &wire::Request) -> u64 {
         let default = self.defaults.max_output_tokens;
-        let output = request.max_output_tokens.unwrap_or(default);
-        Some(route.estimate(usage::most_of_request(request), u64::from(output)))
+        u64::from(request.max_output_tokens.unwrap_or(default))
     }
 
     /// The same for texts that are to be vectors.

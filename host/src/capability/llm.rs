@@ -77,7 +77,7 @@ impl llm::Host for Llm<'_> {
             args: &request,
         };
         let seq = window.next_call();
-        let estimate = gateway.estimate(&request);
+        let estimate = gateway.estimate_of_answer(&request);
         let none_open = generations.is_empty();
         let effect = waiting.during(async {
             let making = generations.making.insert(Making {

@@ -3,6 +3,7 @@
 mod fake;
 mod requests;
 mod routing;
+mod structured;
 pub(crate) mod support;
 mod thoughts;
 mod wires;
