@@ -24,7 +24,7 @@ use serde::Deserialize;
 pub use environment::Environment;
 pub use events::Events;
 pub use limits::{DatabaseLimits, HttpLimits, Limits, LimitsPatch};
-pub use llm::{Alias, Candidate, Llm, Provider, ProviderKind};
+pub use llm::{Alias, Candidate, Llm, LlmCache, Provider, ProviderKind};
 pub use outbox::Outbox;
 pub use registry::Registry;
 pub use retention::Retention;

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 use tokio::runtime::Handle;
 
 use crate::config;
@@ -92,6 +93,7 @@ pub struct Gateway {
     routes: BTreeMap<String, Route>,
     defaults: Defaults,
     persistence: Persistence,
+    cache: config::LlmCache,
     io: Handle,
 }
 
@@ -145,6 +147,7 @@ impl Gateway {
             routes,
             defaults: Defaults::from(config),
             persistence: Persistence::from(config),
+            cache: config.cache,
             io,
         })
     }
@@ -221,6 +224,25 @@ impl Gateway {
         tokio_util::task::AbortOnDropHandle::new(task)
             .await
             .unwrap_or_else(|_| Err(failure::lost()))
+    }
+
+    /// How answers are kept that are given again.
+    pub(crate) fn cache(&self) -> config::LlmCache {
+        self.cache
+    }
+
+    /// What decides on the answer to a request besides the request: who may be asked, and the bound
+    /// where it names none. None if there is no such model.
+    pub(crate) fn deciding(&self, alias: &str) -> Option<impl Serialize + use<'_>> {
+        let route = self.routes.get(alias)?;
+        let candidates = route.candidates.iter();
+        let candidates: Vec<(&str, &str, u32)> = candidates
+            .map(|(candidate, weight)| {
+                let provider = candidate.provider.name.as_str();
+                (provider, &*candidate.model, *weight)
+            })
+            .collect();
+        Some((candidates, self.defaults.max_output_tokens))
     }
 
     /// Every alias and what it stands for.

@@ -51,6 +51,7 @@ pub(crate) fn say(texts: &[&str]) -> wire::Request {
         seed: None,
         reasoning: None,
         deadline_ms: None,
+        cache: None,
     }
 }
 
