@@ -29,9 +29,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 
 use crate::config;
 use crate::dev::scripted::Scripted;
+use crate::guard::Guard;
 use crate::net;
 use crate::runtime::bindings::llm as wire;
 use crate::store::Estimate;
@@ -158,8 +160,12 @@ impl Gateway {
     /// # Errors
     ///
     /// What the provider refused, or what kept the host from asking it.
-    pub async fn start(&self, request: wire::Request) -> Result<Generation, wire::Error> {
-        self.ask(request, false)?.accepted().await
+    pub async fn start(
+        &self,
+        request: wire::Request,
+        guard: &Guard,
+    ) -> Result<Generation, wire::Error> {
+        self.ask(request, guard, false)?.accepted().await
     }
 
     /// Begins to ask for a whole answer: one that does not fit its schema is asked for once more.
@@ -167,13 +173,19 @@ impl Gateway {
     /// # Errors
     ///
     /// If there is no such model.
-    pub fn begin(&self, request: wire::Request) -> Result<Beginning, wire::Error> {
-        self.ask(request, true)
+    pub fn begin(&self, request: wire::Request, guard: &Guard) -> Result<Beginning, wire::Error> {
+        self.ask(request, guard, true)
     }
 
     /// What is asked goes to the provider's task here, so that who waits for
     /// the answer does not keep it.
-    fn ask(&self, request: wire::Request, may_repair: bool) -> Result<Beginning, wire::Error> {
+    fn ask(
+        &self,
+        request: wire::Request,
+        guard: &Guard,
+        may_repair: bool,
+    ) -> Result<Beginning, wire::Error> {
+        let (guard, deadline_ms) = (guard.clone(), request.deadline_ms);
         let route = self.route(&request.model)?.clone();
         let (defaults, persistence) = (self.defaults, self.persistence);
         let first = route.first();
@@ -184,18 +196,21 @@ impl Gateway {
             input_tokens: usage::of_request(&request),
         };
         Ok(Beginning::of(&self.io, call, move |mut sink| async move {
+            sink.look(guard.screen());
             let answer = async {
+                let request = guarded(&guard, request).await?;
                 let schema = Schema::of(&request.response_format).await?;
                 let asked = Asked {
                     request: &request,
                     schema: schema.as_ref(),
+                    guard: &guard,
                     may_repair,
                     defaults,
                     persistence,
                 };
                 route.answer(&asked, &mut sink).await
             };
-            let answer = within(request.deadline_ms, Box::pin(answer)).await;
+            let answer = within(deadline_ms, Box::pin(answer)).await;
             sink.end(answer).await;
         }))
     }
@@ -208,6 +223,7 @@ impl Gateway {
     pub async fn embed(
         &self,
         request: wire::EmbedRequest,
+        guard: &Guard,
     ) -> Result<wire::EmbedResponse, wire::Error> {
         if request.input.is_empty() || request.input.len() > 256 {
             return Err(failure(
@@ -218,9 +234,11 @@ impl Gateway {
         // Vectors of another model would not compare.
         let candidate = Arc::clone(self.route(&request.model)?.first());
         let (defaults, persistence) = (self.defaults, self.persistence);
-        let task = self
-            .io
-            .spawn(async move { candidate.embed(request, defaults, persistence).await });
+        let guard = guard.clone();
+        let task = self.io.spawn(async move {
+            let request = guarded_texts(&guard, request).await?;
+            candidate.embed(request, defaults, persistence).await
+        });
         tokio_util::task::AbortOnDropHandle::new(task)
             .await
             .unwrap_or_else(|_| Err(failure::lost()))
@@ -409,6 +427,30 @@ impl Provider {
             ),
         }
     }
+}
+
+/// A request as it may be sent.
+async fn guarded(guard: &Guard, request: wire::Request) -> Result<wire::Request, wire::Error> {
+    if !guard.looks_at_input() {
+        return Ok(request);
+    }
+    let guard = guard.clone();
+    let passed = spawn_blocking(move || guard.request(request)).await;
+    Ok(passed.map_err(|_| failure::lost())??)
+}
+
+/// The same for texts that are to be vectors.
+async fn guarded_texts(
+    guard: &Guard,
+    mut request: wire::EmbedRequest,
+) -> Result<wire::EmbedRequest, wire::Error> {
+    if !guard.looks_at_input() {
+        return Ok(request);
+    }
+    let guard = guard.clone();
+    let passed = spawn_blocking(move || guard.texts(request.input)).await;
+    request.input = passed.map_err(|_| failure::lost())??;
+    Ok(request)
 }
 
 /// Holds a call to the deadline of its request.

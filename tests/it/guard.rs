@@ -43,6 +43,142 @@ async fn an_answer_that_does_not_fit_its_schema_is_made_to_on_one_bill() {
     );
 }
 
+/// The keys of a rule, each with its value.
+fn rule(keys: &[(&str, toml::Value)]) -> toml::Value {
+    let keys = keys
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), value.clone()));
+    toml::Value::Table(keys.collect())
+}
+
+/// Takes personal data out of everything, and refuses a word of what comes back and all of what is
+/// long.
+fn rules() -> toml::Value {
+    toml::Value::Array(vec![
+        rule(&[
+            ("name", "personal".into()),
+            ("detect", vec!["email", "credit-card"].into()),
+            ("action", "redact".into()),
+        ]),
+        rule(&[
+            ("name", "owl".into()),
+            ("on", "output".into()),
+            ("pattern", "(?i)operation owl".into()),
+            ("agents", vec!["probe"].into()),
+            ("action", "refuse".into()),
+        ]),
+        rule(&[
+            ("name", "short".into()),
+            ("on", "input".into()),
+            ("max_bytes", 200.into()),
+            ("action", "refuse".into()),
+        ]),
+    ])
+}
+
+const CHATTY: &str = r#"
+[[rules]]
+when = { last = { contains = ["owl"] } }
+reply = { text = "It is called Operation Owl.", chunk = 1 }
+[[rules]]
+when = { last = { contains = ["contact"] } }
+reply = { text = "Write to ann@example.com, card 4111 1111 1111 1111.", chunk = 1 }
+[fallback]
+text = "You said {last}"
+"#;
+
+#[tokio::test]
+async fn what_a_guardrail_finds_reaches_neither_models_nor_people() {
+    let host = TestHost::new()
+        .plugin("probe")
+        .plugin_as("probe", "other")
+        .script(CHATTY)
+        .set("guardrails", rules())
+        .start()
+        .await;
+    // In what is sent.
+    let answer = host.ask("probe", "generate I am bob@example.com").await;
+    assert_eq!(answer.json_text()["text"], "You said I am [email]");
+    // In what comes back, however it is read.
+    let shown = "Write to [email], card [credit-card].";
+    let whole = host.ask("probe", "generate contact").await;
+    assert_eq!(whole.json_text()["text"], shown);
+    let read = host.ask("probe", "stream contact").await;
+    assert_eq!(read.json_text()["text"], shown);
+    let mut seen = String::new();
+    for event in host.ask_streaming("probe", "forward contact").await {
+        assert!(!event.data.to_string().contains("ann@"), "{event:?}");
+        if event.event == "text.delta" {
+            seen.push_str(event.data["text"].as_str().unwrap());
+        }
+    }
+    assert_eq!(seen, shown);
+    // The journal has what the guest saw.
+    let journal = host.journal(&whole.turn()).await;
+    assert!(!format!("{journal:?}").contains("ann@"), "{journal:?}");
+    assert_eq!(host.replay(&whole.turn()).await.body["same"], true);
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_rule_is_counted_and_is_for_its_agents() {
+    let host = TestHost::new()
+        .plugin("probe")
+        .plugin_as("probe", "other")
+        .script(CHATTY)
+        .set("guardrails", rules())
+        .start()
+        .await;
+    for command in ["generate owl", "stream owl", "forward owl"] {
+        let refused = host.ask("probe", command).await;
+        let said = refused.text();
+        assert!(
+            said.contains("content-filtered") && said.contains("\"owl\""),
+            "{said}"
+        );
+        assert!(!said.contains("Operation"), "{said}");
+    }
+    let answer = host.ask("other", "generate owl").await;
+    assert_eq!(answer.json_text()["text"], "It is called Operation Owl.");
+    for command in ["generate", "stream", "embed"] {
+        let long = format!("{command} {}", "x".repeat(201));
+        let refused = host.ask("probe", &long).await;
+        assert!(refused.text().contains("\"short\""), "{}", refused.text());
+    }
+    let metrics = host.get("/metrics").await;
+    let counted = "anchorhold_guardrail_total{rule=\"owl\",action=\"refuse\"} 3";
+    assert!(
+        metrics
+            .body
+            .to_string()
+            .replace("\\\"", "\"")
+            .contains(counted),
+        "{:#}",
+        metrics.body
+    );
+    assert!(!host.log().contains("Operation"), "the log has content");
+    let budgets = host.get("/api/v1/budgets").await.body;
+    for budget in budgets["items"].as_array().unwrap() {
+        assert_eq!(budget["reserved"]["tokens"], 0, "{budgets:#}");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_cannot_work_keeps_the_host_from_starting() {
+    for (key, value) in [("pattern", "("), ("pattern", "a*")] {
+        let wrong = rule(&[
+            ("name", "wrong".into()),
+            (key, value.into()),
+            ("action", "redact".into()),
+        ]);
+        let host = TestHost::new().set("guardrails", toml::Value::Array(vec![wrong]));
+        let (_, said) = host.start_fails().await;
+        assert!(
+            said.contains("guardrails") && said.contains("wrong"),
+            "{said}"
+        );
+    }
+}
+
 const TALK: &str = "[fallback]\ntext = \"You said {last}\"\nusage = { input = 7, output = 5 }\n";
 
 async fn say(host: &TestHost, user: &str, agent: &str, text: &str) -> Answer {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use wasmtime::component::{HasData, Resource, ResourceTable};
 use wasmtime::format_err;
 
+use crate::guard::{Guard, Guards};
 use crate::llm::Gateway;
 use crate::registry::Grant;
 use crate::runtime::bindings::llm;
@@ -34,6 +35,7 @@ pub(crate) struct Llm<'a> {
     table: &'a mut ResourceTable,
     generations: &'a mut Generations,
     gateway: &'a Gateway,
+    guards: &'a Guards,
     store: &'a Arc<Store>,
     waiting: &'a Waiting,
 }
@@ -52,6 +54,7 @@ impl<'a> Llm<'a> {
             table,
             generations,
             gateway: &services.gateway,
+            guards: &services.guards,
             store: &services.store,
             waiting: &services.waiting,
         }
@@ -79,6 +82,11 @@ impl<'a> Llm<'a> {
         Ok(answer)
     }
 
+    /// What requests of this agent and their answers must pass.
+    fn guard(&self) -> Guard {
+        self.guards.of(&self.window.agent().name)
+    }
+
     fn id(&self, handle: &Resource<GenerationHandle>) -> wasmtime::Result<u32> {
         Ok(self.table.get(handle)?.id)
     }
@@ -89,7 +97,8 @@ impl llm::Host for Llm<'_> {
         &mut self,
         request: llm::Request,
     ) -> wasmtime::Result<Result<llm::Response, llm::Error>> {
-        let slot = Slot::of(&request, self.window, self.gateway);
+        let guard = self.guard();
+        let slot = Slot::of(&request, self.window, self.gateway, &guard);
         if let Some(slot) = slot.as_ref().filter(|_| !self.window.is_next_recorded())
             && let Some(response) = slot.look_up(self.store).await
         {
@@ -113,17 +122,13 @@ impl llm::Host for Llm<'_> {
         let none_open = generations.is_empty();
         let effect = waiting.during(async {
             let making = generations.making.insert(Making {
-                beginning: gateway.begin(request.clone())?,
+                beginning: gateway.begin(request.clone(), &guard)?,
                 call: seq,
                 started: Instant::now(),
             });
             making.beginning.answer().await
         });
-        let patience = if waiting.are_many() {
-            SHORT_PATIENCE
-        } else {
-            PATIENCE
-        };
+        let patience = patience(waiting);
         let may_park = || none_open && waiting.are_many();
         let commit = charged(estimate.as_ref());
         let long = window.perform_long(call, commit, effect, patience, may_park);
@@ -154,6 +159,7 @@ impl llm::Host for Llm<'_> {
         &mut self,
         request: llm::Request,
     ) -> wasmtime::Result<Result<Resource<GenerationHandle>, llm::Error>> {
+        let guard = self.guard();
         let Self {
             window,
             generations,
@@ -181,7 +187,7 @@ impl llm::Host for Llm<'_> {
             if is_full {
                 return Err(too_many_open());
             }
-            generation = Some(gateway.start(request.clone()).await?);
+            generation = Some(gateway.start(request.clone(), &guard).await?);
             Ok(())
         };
         let answer = window.perform(call, commit, effect).await?;
@@ -197,6 +203,7 @@ impl llm::Host for Llm<'_> {
             estimate,
             cut_off: is_cut_off.then_some(CutOff {
                 request,
+                guard,
                 read: false,
                 refused: None,
             }),
@@ -236,6 +243,7 @@ impl llm::Host for Llm<'_> {
         &mut self,
         request: llm::EmbedRequest,
     ) -> wasmtime::Result<Result<llm::EmbedResponse, llm::Error>> {
+        let guard = self.guard();
         let Self {
             window, gateway, ..
         } = self;
@@ -246,7 +254,7 @@ impl llm::Host for Llm<'_> {
         };
         let (seq, started) = (window.next_call(), Instant::now());
         let estimate = gateway.estimate_of_texts(&request);
-        let effect = gateway.embed(request.clone());
+        let effect = gateway.embed(request.clone(), &guard);
         let commit = charged(estimate.as_ref());
         let answer = window.perform(call, commit, effect).await?;
         match (&answer, estimate) {
@@ -357,6 +365,15 @@ impl llm::HostGeneration for Llm<'_> {
         let id = self.table.delete(handle)?.id;
         self.generations.close(id, self.window);
         Ok(())
+    }
+}
+
+/// How long an instance waits for a whole answer.
+fn patience(waiting: &Waiting) -> Duration {
+    if waiting.are_many() {
+        SHORT_PATIENCE
+    } else {
+        PATIENCE
     }
 }
 

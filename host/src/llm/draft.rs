@@ -108,7 +108,13 @@ impl Draft {
     }
 
     pub(crate) fn text(&mut self, piece: &str) -> Result<Events, TooLong> {
-        let mut events = self.grow(piece)?;
+        self.grow(piece)?;
+        Ok(self.show(piece))
+    }
+
+    /// Text that may be shown.
+    pub(super) fn show(&mut self, piece: &str) -> Events {
+        let mut events = Vec::new();
         if !matches!(self.parts.last(), Some(Part::Text(_))) {
             self.begin(Part::Text(String::new()), &mut events);
         }
@@ -116,11 +122,12 @@ impl Draft {
             text.push_str(piece);
         }
         events.push(wire::StreamEvent::Text(self.delta(piece)));
-        Ok(events)
+        events
     }
 
     pub(crate) fn reasoning(&mut self, piece: &str) -> Result<Events, TooLong> {
-        let mut events = self.grow(piece)?;
+        self.grow(piece)?;
+        let mut events = Vec::new();
         let continues = matches!(self.parts.last(), Some(Part::Reasoning(_)));
         if !continues || self.thought_ended {
             let thought = wire::Reasoning {
@@ -314,13 +321,14 @@ impl Draft {
             .collect()
     }
 
-    fn grow(&mut self, piece: &str) -> Result<Events, TooLong> {
+    /// So much has come and is billed, whatever is shown of it.
+    pub(super) fn grow(&mut self, piece: &str) -> Result<(), TooLong> {
         self.bytes = self.bytes.saturating_add(piece.len());
         self.characters = self.characters.saturating_add(piece.chars().count());
         if self.bytes > MAX_BYTES {
             return Err(TooLong);
         }
-        Ok(Vec::new())
+        Ok(())
     }
 
     fn begin(&mut self, part: Part, events: &mut Events) {

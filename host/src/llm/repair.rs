@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::route::{Asked, Candidate};
 use super::schema::{Schema, text_of};
-use super::{Sink, failure};
+use super::{Sink, failure, guarded};
 use crate::runtime::bindings::llm as wire;
 use wire::{ErrorKind, FinishReason};
 
@@ -39,9 +39,11 @@ impl Candidate {
         errors: &[String],
         sink: &mut Sink,
     ) -> Result<wire::Response, wire::Error> {
-        sink.draft().again();
+        sink.again();
         let attempts = response.attempts + 1;
         let request = request(asked.request, &text_of(&response.content), errors);
+        let request = guarded(asked.guard, request).await;
+        let request = request.map_err(|error| wire::Error { attempts, ..error })?;
         let asked = Asked {
             request: &request,
             ..*asked

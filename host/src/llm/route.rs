@@ -14,6 +14,7 @@ use super::health::{Breaker, Health, Standing};
 use super::price::Tariff;
 use super::schema::Schema;
 use super::{Defaults, Provider, Sink, failure};
+use crate::guard::Guard;
 use crate::runtime::bindings::llm as wire;
 use crate::store::Estimate;
 use wire::{ErrorKind, RetryClass};
@@ -51,6 +52,8 @@ pub(super) struct Asked<'a> {
     pub(super) request: &'a wire::Request,
     /// What the answer must fit.
     pub(super) schema: Option<&'a Schema>,
+    /// What else that is sent must pass.
+    pub(super) guard: &'a Guard,
     /// Nothing of the answer is seen before its end, so that another may take its place.
     pub(super) may_repair: bool,
     pub(super) defaults: Defaults,

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::clock::now_ms;
 use crate::codec;
 use crate::config::LlmCache;
+use crate::guard::Guard;
 use crate::llm::Gateway;
 use crate::runtime::bindings::llm;
 use crate::store::{NewCachedResponse, Store, UsageRow, UsageStatus};
@@ -27,7 +28,12 @@ pub(super) struct Slot {
 
 impl Slot {
     /// Where the answer to a request belongs; none if it is not to be kept.
-    pub(super) fn of(request: &llm::Request, window: &Window, gateway: &Gateway) -> Option<Self> {
+    pub(super) fn of(
+        request: &llm::Request,
+        window: &Window,
+        gateway: &Gateway,
+        guard: &Guard,
+    ) -> Option<Self> {
         let scope = request.cache?;
         let limits = gateway.cache();
         if limits.ttl_s == 0 || limits.max_entries == 0 || window.is_replay() {
@@ -45,7 +51,7 @@ impl Slot {
             ..request.clone()
         };
         let agent = &window.agent().name;
-        let deciding = gateway.deciding(&request.model)?;
+        let deciding = (gateway.deciding(&request.model)?, guard.deciding());
         let all = codec::encode(&(&identity.tenant, agent, person, deciding, asked)).ok()?;
         Some(Self {
             tenant: identity.tenant.clone(),

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::super::Gateway;
 use super::fake::Fake;
 use super::support::{gateway, load, say, text_of};
+use crate::guard::Guard;
 use crate::runtime::bindings::llm as wire;
 use wire::{ErrorKind, StreamEvent};
 
@@ -33,13 +34,17 @@ fn asked() -> wire::Request {
 }
 
 async fn whole(gateway: &Gateway) -> Result<wire::Response, wire::Error> {
-    gateway.begin(asked()).unwrap().answer().await
+    gateway
+        .begin(asked(), &Guard::default())
+        .unwrap()
+        .answer()
+        .await
 }
 
 #[tokio::test]
 async fn an_answer_that_does_not_fit_is_asked_for_once_more() {
     let gateway = gateway(&wrong_then(RIGHT));
-    let mut beginning = gateway.begin(asked()).unwrap();
+    let mut beginning = gateway.begin(asked(), &Guard::default()).unwrap();
     let response = beginning.answer().await.unwrap();
     assert_eq!(text_of(&response), "{\"city\":\"Oslo\"}");
     assert_eq!(response.attempts, 2);
@@ -74,7 +79,7 @@ async fn a_second_answer_that_fails_costs_only_the_first() {
 #[tokio::test]
 async fn what_was_read_while_it_was_made_is_not_asked_for_again() {
     let gateway = gateway(&wrong_then(RIGHT));
-    let mut generation = gateway.start(asked()).await.unwrap();
+    let mut generation = gateway.start(asked(), &Guard::default()).await.unwrap();
     let mut text = String::new();
     let error = loop {
         match generation.next(64).await {
@@ -105,7 +110,12 @@ async fn calls_of_tools_and_cut_answers_are_not_asked_for_again() {
         ..asked()
     };
     let gateway = gateway(&wrong_then(RIGHT));
-    let error = gateway.begin(short).unwrap().answer().await.unwrap_err();
+    let error = gateway
+        .begin(short, &Guard::default())
+        .unwrap()
+        .answer()
+        .await
+        .unwrap_err();
     assert_eq!((error.kind, error.attempts), (ErrorKind::SchemaMismatch, 1));
 }
 
@@ -122,9 +132,18 @@ async fn what_is_no_schema_is_refused_before_anybody_is_asked() {
             }),
             ..say(&["Where?"])
         };
-        let error = gateway.start(request.clone()).await.err().unwrap();
+        let error = gateway
+            .start(request.clone(), &Guard::default())
+            .await
+            .err()
+            .unwrap();
         assert_eq!((error.kind, error.usage), (ErrorKind::InvalidRequest, None));
-        let error = gateway.begin(request).unwrap().answer().await.unwrap_err();
+        let error = gateway
+            .begin(request, &Guard::default())
+            .unwrap()
+            .answer()
+            .await
+            .unwrap_err();
         assert_eq!(error.kind, ErrorKind::InvalidRequest);
     }
     assert_eq!(fake.calls(), 0);
