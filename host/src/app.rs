@@ -17,6 +17,7 @@ use crate::capability::database::Databases;
 use crate::clock::now_ms;
 use crate::config::Config;
 use crate::events::{Bus, Dispatcher, Schedules, of_host};
+use crate::guard::Guards;
 use crate::inbox::Inbox;
 use crate::llm::Gateway;
 use crate::net::Outbound;
@@ -280,6 +281,7 @@ fn services(config: &Config, store: &Arc<Store>) -> Result<Services> {
         store: Arc::clone(store),
         bus: Arc::new(Bus::new(&config.events)),
         gateway: Gateway::new(&config.llm, io.clone())?,
+        guards: Guards::new(&config.guardrails)?,
         databases: Databases::new(store.data_dir().join("databases"), OPEN_DATABASES),
         tools: Tools::new(&config.tools, &io)?,
         outbound: Outbound::new(config.secrets.clone(), io)?,

@@ -6,6 +6,7 @@
 
 mod environment;
 mod events;
+mod guardrails;
 mod limits;
 mod llm;
 mod outbox;
@@ -25,8 +26,9 @@ use serde::Deserialize;
 
 pub use environment::Environment;
 pub use events::Events;
+pub use guardrails::{Action, Detector, Guardrail, On};
 pub use limits::{DatabaseLimits, HttpLimits, Limits, LimitsPatch};
-pub use llm::{Alias, Candidate, Llm, Provider, ProviderKind};
+pub use llm::{Alias, Candidate, Llm, LlmCache, Provider, ProviderKind};
 pub use outbox::Outbox;
 pub use registry::Registry;
 pub use retention::Retention;
@@ -52,6 +54,8 @@ pub struct Config {
     pub outbox: Outbox,
     pub telemetry: Telemetry,
     pub tools: Tools,
+    /// What is looked for in what is said to models and by them, in order.
+    pub guardrails: Vec<Guardrail>,
     /// Values that agents use by placeholder, by name.
     pub secrets: std::collections::BTreeMap<String, Secret>,
 }
@@ -87,7 +91,7 @@ impl Config {
                 "[limits] memory_bytes is {memory}, but [turns] max_memory_bytes is {most}; raise that as well"
             );
         }
-        Ok(())
+        guardrails::check(&self.guardrails)
     }
 }
 

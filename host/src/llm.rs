@@ -15,7 +15,9 @@ mod generation;
 mod health;
 mod price;
 mod remote;
+mod repair;
 mod route;
+mod schema;
 mod sink;
 mod usage;
 mod watch;
@@ -25,10 +27,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 
 use crate::config;
 use crate::dev::scripted::Scripted;
+use crate::guard::Guard;
 use crate::net;
 use crate::runtime::bindings::llm as wire;
 use crate::store::Estimate;
@@ -45,7 +50,8 @@ use failure::unknown_alias;
 use health::{Breaker, Health};
 use price::{Prices, Rates};
 use remote::{Remote, Wire};
-use route::{Candidate, Persistence, Route};
+use route::{Asked, Candidate, Persistence, Route};
+use schema::Schema;
 use watch::Watch;
 
 /// How long a connection may take to come about.
@@ -89,6 +95,7 @@ pub struct Gateway {
     routes: BTreeMap<String, Route>,
     defaults: Defaults,
     persistence: Persistence,
+    cache: config::LlmCache,
     io: Handle,
 }
 
@@ -142,26 +149,43 @@ impl Gateway {
             routes,
             defaults: Defaults::from(config),
             persistence: Persistence::from(config),
+            cache: config.cache,
             io,
         })
     }
 
-    /// Asks a model. Returns when the provider accepted, so that a refusal is an error here.
+    /// Asks a model, to read the answer while it is made. Returns when the provider accepted, so
+    /// that a refusal is an error here.
     ///
     /// # Errors
     ///
     /// What the provider refused, or what kept the host from asking it.
-    pub async fn start(&self, request: wire::Request) -> Result<Generation, wire::Error> {
-        self.begin(request)?.accepted().await
+    pub async fn start(
+        &self,
+        request: wire::Request,
+        guard: &Guard,
+    ) -> Result<Generation, wire::Error> {
+        self.ask(request, guard, false)?.accepted().await
     }
 
-    /// Begins to ask. What is asked goes to the provider's task here, so that
-    /// who waits for the answer does not keep it.
+    /// Begins to ask for a whole answer: one that does not fit its schema is asked for once more.
     ///
     /// # Errors
     ///
     /// If there is no such model.
-    pub fn begin(&self, request: wire::Request) -> Result<Beginning, wire::Error> {
+    pub fn begin(&self, request: wire::Request, guard: &Guard) -> Result<Beginning, wire::Error> {
+        self.ask(request, guard, true)
+    }
+
+    /// What is asked goes to the provider's task here, so that who waits for
+    /// the answer does not keep it.
+    fn ask(
+        &self,
+        request: wire::Request,
+        guard: &Guard,
+        may_repair: bool,
+    ) -> Result<Beginning, wire::Error> {
+        let (guard, deadline_ms) = (guard.clone(), request.deadline_ms);
         let route = self.route(&request.model)?.clone();
         let (defaults, persistence) = (self.defaults, self.persistence);
         let first = route.first();
@@ -172,8 +196,21 @@ impl Gateway {
             input_tokens: usage::of_request(&request),
         };
         Ok(Beginning::of(&self.io, call, move |mut sink| async move {
-            let answer = route.answer(&request, defaults, persistence, &mut sink);
-            let answer = within(request.deadline_ms, Box::pin(answer)).await;
+            sink.look(guard.screen());
+            let answer = async {
+                let request = guarded(&guard, request).await?;
+                let schema = Schema::of(&request.response_format).await?;
+                let asked = Asked {
+                    request: &request,
+                    schema: schema.as_ref(),
+                    guard: &guard,
+                    may_repair,
+                    defaults,
+                    persistence,
+                };
+                route.answer(&asked, &mut sink).await
+            };
+            let answer = within(deadline_ms, Box::pin(answer)).await;
             sink.end(answer).await;
         }))
     }
@@ -186,6 +223,7 @@ impl Gateway {
     pub async fn embed(
         &self,
         request: wire::EmbedRequest,
+        guard: &Guard,
     ) -> Result<wire::EmbedResponse, wire::Error> {
         if request.input.is_empty() || request.input.len() > 256 {
             return Err(failure(
@@ -196,12 +234,33 @@ impl Gateway {
         // Vectors of another model would not compare.
         let candidate = Arc::clone(self.route(&request.model)?.first());
         let (defaults, persistence) = (self.defaults, self.persistence);
-        let task = self
-            .io
-            .spawn(async move { candidate.embed(request, defaults, persistence).await });
+        let guard = guard.clone();
+        let task = self.io.spawn(async move {
+            let request = guarded_texts(&guard, request).await?;
+            candidate.embed(request, defaults, persistence).await
+        });
         tokio_util::task::AbortOnDropHandle::new(task)
             .await
             .unwrap_or_else(|_| Err(failure::lost()))
+    }
+
+    /// How answers are kept that are given again.
+    pub(crate) fn cache(&self) -> config::LlmCache {
+        self.cache
+    }
+
+    /// What decides on the answer to a request besides the request: who may be asked, and the bound
+    /// where it names none. None if there is no such model.
+    pub(crate) fn deciding(&self, alias: &str) -> Option<impl Serialize + use<'_>> {
+        let route = self.routes.get(alias)?;
+        let candidates = route.candidates.iter();
+        let candidates: Vec<(&str, &str, u32)> = candidates
+            .map(|(candidate, weight)| {
+                let provider = candidate.provider.name.as_str();
+                (provider, &*candidate.model, *weight)
+            })
+            .collect();
+        Some((candidates, self.defaults.max_output_tokens))
     }
 
     /// Every alias and what it stands for.
@@ -234,9 +293,25 @@ impl Gateway {
     /// The most that a request can take; none if there is no such model.
     pub(crate) fn estimate(&self, request: &wire::Request) -> Option<Estimate> {
         let route = self.routes.get(&request.model)?;
+        let output = self.most_output(request);
+        Some(route.estimate(usage::most_of_request(request), output))
+    }
+
+    /// The same for a whole answer, which may be asked for twice: then the first answer is part of
+    /// what is asked.
+    pub(crate) fn estimate_of_answer(&self, request: &wire::Request) -> Option<Estimate> {
+        if !matches!(request.response_format, wire::ResponseFormat::JsonSchema(_)) {
+            return self.estimate(request);
+        }
+        let route = self.routes.get(&request.model)?;
+        let output = self.most_output(request);
+        let input = 2 * usage::most_of_request(request) + output + schema::REPAIR_TOKENS;
+        Some(route.estimate(input, 2 * output))
+    }
+
+    fn most_output(&self, request: &wire::Request) -> u64 {
         let default = self.defaults.max_output_tokens;
-        let output = request.max_output_tokens.unwrap_or(default);
-        Some(route.estimate(usage::most_of_request(request), u64::from(output)))
+        u64::from(request.max_output_tokens.unwrap_or(default))
     }
 
     /// The same for texts that are to be vectors.
@@ -352,6 +427,30 @@ impl Provider {
             ),
         }
     }
+}
+
+/// A request as it may be sent.
+async fn guarded(guard: &Guard, request: wire::Request) -> Result<wire::Request, wire::Error> {
+    if !guard.looks_at_input() {
+        return Ok(request);
+    }
+    let guard = guard.clone();
+    let passed = spawn_blocking(move || guard.request(request)).await;
+    Ok(passed.map_err(|_| failure::lost())??)
+}
+
+/// The same for texts that are to be vectors.
+async fn guarded_texts(
+    guard: &Guard,
+    mut request: wire::EmbedRequest,
+) -> Result<wire::EmbedRequest, wire::Error> {
+    if !guard.looks_at_input() {
+        return Ok(request);
+    }
+    let guard = guard.clone();
+    let passed = spawn_blocking(move || guard.texts(request.input)).await;
+    request.input = passed.map_err(|_| failure::lost())??;
+    Ok(request)
 }
 
 /// Holds a call to the deadline of its request.

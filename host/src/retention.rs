@@ -30,6 +30,10 @@ pub async fn sweep(store: &Store, retention: &Retention) -> Result<()> {
     if let Some(before) = before(retention.events_days) {
         while count("events", store.remove_events(before).await?) {}
     }
+    while count(
+        "cached answers",
+        store.remove_cached_responses(now_ms()).await?,
+    ) {}
     Ok(())
 }
 

@@ -16,6 +16,7 @@ mod events;
 mod exact;
 mod faults;
 mod foreign;
+mod guard;
 mod house;
 mod killed;
 mod limits;

@@ -207,8 +207,8 @@ impl HostBuilder {
     /// Sets a key of the configuration, for example `limits.fuel`.
     pub fn set(mut self, key: &str, value: impl Into<toml::Value>) -> Self {
         let mut table = &mut self.config;
-        let (sections, last) = key.rsplit_once('.').expect("section and key");
-        for section in sections.split('.') {
+        let (sections, last) = key.rsplit_once('.').unwrap_or(("", key));
+        for section in sections.split('.').filter(|section| !section.is_empty()) {
             let entry = table
                 .entry(section)
                 .or_insert_with(|| toml::Value::Table(toml::Table::new()));

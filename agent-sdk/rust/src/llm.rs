@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 pub use crate::bindings::imports::anchorhold::agent::llm::{
-    Budget, CacheHint, CallStart, ContentPart, Delta, EmbedRequest, EmbedResponse, Error,
-    ErrorKind, FinishReason, InputKind, JsonSchema, Media, ModelInfo, PromptMessage, Reasoning,
-    ReasoningEffort, Request, Response, ResponseFormat, RetryClass, Role, StreamEvent, ToolAnswer,
-    ToolChoice, ToolOutput, Usage,
+    Budget, CacheHint, CacheScope, CallStart, ContentPart, Delta, EmbedRequest, EmbedResponse,
+    Error, ErrorKind, FinishReason, InputKind, JsonSchema, Media, ModelInfo, PromptMessage,
+    Reasoning, ReasoningEffort, Request, Response, ResponseFormat, RetryClass, Role, StreamEvent,
+    ToolAnswer, ToolChoice, ToolOutput, Usage,
 };
 use crate::window::llm as host;
 pub use crate::window::llm::Generation;
@@ -55,6 +55,7 @@ impl Request {
             seed: None,
             reasoning: None,
             deadline_ms: None,
+            cache: None,
         }
     }
 
@@ -144,6 +145,13 @@ impl Request {
     /// Sets the temperature.
     pub fn temperature(mut self, temperature: f64) -> Self {
         self.temperature = Some(temperature);
+        self
+    }
+
+    /// Takes an answer that was given before to the same request, for nothing; only for
+    /// [`Request::generate`]. `scope` says to whom it may have been given.
+    pub fn cached(mut self, scope: CacheScope) -> Self {
+        self.cache = Some(scope);
         self
     }
 

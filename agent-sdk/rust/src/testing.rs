@@ -219,6 +219,7 @@ pub fn response(content: Vec<ContentPart>) -> llm::Response {
         model: "testing".into(),
         provider: "testing".into(),
         attempts: 1,
+        cached: false,
     }
 }
 

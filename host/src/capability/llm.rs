@@ -2,13 +2,16 @@
 //! window, with the most that each call can take.
 
 mod bill;
+mod cached;
 mod generations;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wasmtime::component::{HasData, Resource, ResourceTable};
 use wasmtime::format_err;
 
+use crate::guard::{Guard, Guards};
 use crate::llm::Gateway;
 use crate::registry::Grant;
 use crate::runtime::bindings::llm;
@@ -19,6 +22,7 @@ use crate::turn::{Call, Commit, Long, PATIENCE, Window};
 pub use generations::{GenerationHandle, Generations};
 
 use bill::{left_of, parked, refused, unknown_budgets, usage_of_answer, usage_of_texts};
+use cached::{Slot, usage_of_hit};
 use generations::{CutOff, Making, Open, too_many_open};
 
 /// So long an instance waits for a model where many do: a burst must not touch
@@ -31,7 +35,8 @@ pub(crate) struct Llm<'a> {
     table: &'a mut ResourceTable,
     generations: &'a mut Generations,
     gateway: &'a Gateway,
-    store: &'a Store,
+    guards: &'a Guards,
+    store: &'a Arc<Store>,
     waiting: &'a Waiting,
 }
 
@@ -49,9 +54,37 @@ impl<'a> Llm<'a> {
             table,
             generations,
             gateway: &services.gateway,
+            guards: &services.guards,
             store: &services.store,
             waiting: &services.waiting,
         }
+    }
+
+    /// Answers with what was answered before.
+    async fn give_again(
+        &mut self,
+        request: &llm::Request,
+        response: llm::Response,
+    ) -> wasmtime::Result<Result<llm::Response, llm::Error>> {
+        let window = &mut *self.window;
+        let call = Call {
+            kind: "llm.generate",
+            grant: Some(Grant::Llm(&request.model)),
+            args: request,
+        };
+        let (seq, started) = (window.next_call(), Instant::now());
+        let usage = usage_of_hit(&response, seq);
+        let given = async { Ok(response) };
+        let answer = window.perform(call, Commit::Later, given).await?;
+        if answer.is_ok() {
+            window.charge(usage, started.elapsed());
+        }
+        Ok(answer)
+    }
+
+    /// What requests of this agent and their answers must pass.
+    fn guard(&self) -> Guard {
+        self.guards.of(&self.window.agent().name)
     }
 
     fn id(&self, handle: &Resource<GenerationHandle>) -> wasmtime::Result<u32> {
@@ -64,11 +97,19 @@ impl llm::Host for Llm<'_> {
         &mut self,
         request: llm::Request,
     ) -> wasmtime::Result<Result<llm::Response, llm::Error>> {
+        let guard = self.guard();
+        let slot = Slot::of(&request, self.window, self.gateway, &guard);
+        if let Some(slot) = slot.as_ref().filter(|_| !self.window.is_next_recorded())
+            && let Some(response) = slot.look_up(self.store).await
+        {
+            return self.give_again(&request, response).await;
+        }
         let Self {
             window,
             generations,
             gateway,
             waiting,
+            store,
             ..
         } = self;
         let call = Call {
@@ -77,21 +118,17 @@ impl llm::Host for Llm<'_> {
             args: &request,
         };
         let seq = window.next_call();
-        let estimate = gateway.estimate(&request);
+        let estimate = gateway.estimate_of_answer(&request);
         let none_open = generations.is_empty();
         let effect = waiting.during(async {
             let making = generations.making.insert(Making {
-                beginning: gateway.begin(request.clone())?,
+                beginning: gateway.begin(request.clone(), &guard)?,
                 call: seq,
                 started: Instant::now(),
             });
             making.beginning.answer().await
         });
-        let patience = if waiting.are_many() {
-            SHORT_PATIENCE
-        } else {
-            PATIENCE
-        };
+        let patience = patience(waiting);
         let may_park = || none_open && waiting.are_many();
         let commit = charged(estimate.as_ref());
         let long = window.perform_long(call, commit, effect, patience, may_park);
@@ -100,12 +137,18 @@ impl llm::Host for Llm<'_> {
                 let making = generations.making.take();
                 let making = making.ok_or_else(|| format_err!("nobody was asked"))?;
                 let bill = window.next_usage(UsageRow::default());
-                Err(window.park(parked(call, making.beginning, bill)).into())
+                let keep = slot.map(|slot| (slot, Arc::clone(store)));
+                Err(window
+                    .park(parked(call, making.beginning, bill, keep))
+                    .into())
             }
             Long::Answered(answer) => {
                 if let Some(made) = generations.making.take() {
                     let row = usage_of_answer(&made.beginning, &answer, seq);
                     window.charge(row, made.started.elapsed());
+                    if let Some(slot) = slot {
+                        slot.keep(store, &answer).await;
+                    }
                 }
                 Ok(answer)
             }
@@ -116,6 +159,7 @@ impl llm::Host for Llm<'_> {
         &mut self,
         request: llm::Request,
     ) -> wasmtime::Result<Result<Resource<GenerationHandle>, llm::Error>> {
+        let guard = self.guard();
         let Self {
             window,
             generations,
@@ -143,7 +187,7 @@ impl llm::Host for Llm<'_> {
             if is_full {
                 return Err(too_many_open());
             }
-            generation = Some(gateway.start(request.clone()).await?);
+            generation = Some(gateway.start(request.clone(), &guard).await?);
             Ok(())
         };
         let answer = window.perform(call, commit, effect).await?;
@@ -159,6 +203,7 @@ impl llm::Host for Llm<'_> {
             estimate,
             cut_off: is_cut_off.then_some(CutOff {
                 request,
+                guard,
                 read: false,
                 refused: None,
             }),
@@ -198,6 +243,7 @@ impl llm::Host for Llm<'_> {
         &mut self,
         request: llm::EmbedRequest,
     ) -> wasmtime::Result<Result<llm::EmbedResponse, llm::Error>> {
+        let guard = self.guard();
         let Self {
             window, gateway, ..
         } = self;
@@ -208,7 +254,7 @@ impl llm::Host for Llm<'_> {
         };
         let (seq, started) = (window.next_call(), Instant::now());
         let estimate = gateway.estimate_of_texts(&request);
-        let effect = gateway.embed(request.clone());
+        let effect = gateway.embed(request.clone(), &guard);
         let commit = charged(estimate.as_ref());
         let answer = window.perform(call, commit, effect).await?;
         match (&answer, estimate) {
@@ -244,7 +290,7 @@ impl llm::Host for Llm<'_> {
         let Self {
             window, gateway, ..
         } = self;
-        let agent = std::sync::Arc::clone(window.agent());
+        let agent = Arc::clone(window.agent());
         let call = Call {
             kind: "llm.list-models",
             grant: None,
@@ -319,6 +365,15 @@ impl llm::HostGeneration for Llm<'_> {
         let id = self.table.delete(handle)?.id;
         self.generations.close(id, self.window);
         Ok(())
+    }
+}
+
+/// How long an instance waits for a whole answer.
+fn patience(waiting: &Waiting) -> Duration {
+    if waiting.are_many() {
+        SHORT_PATIENCE
+    } else {
+        PATIENCE
     }
 }
 

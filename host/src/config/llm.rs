@@ -38,6 +38,27 @@ pub struct Llm {
     pub header_timeout_ms: Option<u64>,
     /// How long a provider may pause within an answer, in milliseconds; five minutes by default.
     pub read_timeout_ms: Option<u64>,
+    /// Answers that are given again.
+    pub cache: LlmCache,
+}
+
+/// `[llm.cache]`: how long answers are kept that agents want to have again, and how many.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LlmCache {
+    /// Seconds; 0 keeps none.
+    pub ttl_s: u64,
+    /// Of one tenant; 0 keeps none.
+    pub max_entries: u32,
+}
+
+impl Default for LlmCache {
+    fn default() -> Self {
+        Self {
+            ttl_s: 86_400,
+            max_entries: 10_000,
+        }
+    }
 }
 
 /// The protocol that a provider speaks.

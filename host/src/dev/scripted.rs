@@ -145,6 +145,7 @@ impl<'a> Performance<'a> {
             model: model.to_owned(),
             provider: String::new(),
             attempts: 1,
+            cached: false,
         })
     }
 

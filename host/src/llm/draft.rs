@@ -23,6 +23,8 @@ pub(crate) struct Draft {
     tariff: Tariff,
     input_estimate: u64,
     reported: Option<wire::Usage>,
+    /// What an answer took that this one takes the place of, and what budgets count of that.
+    earlier: Option<(wire::Usage, u64)>,
 }
 
 enum Part {
@@ -73,7 +75,19 @@ impl Draft {
             tariff,
             input_estimate,
             reported: None,
+            earlier: None,
         }
+    }
+
+    /// The answer is thrown away and asked for once more; what it took stays on the bill.
+    pub(super) fn again(&mut self) {
+        self.earlier = Some((self.usage(), self.charge()));
+        self.input_estimate += usage::estimate(self.characters);
+        self.parts.clear();
+        self.bytes = 0;
+        self.characters = 0;
+        self.thought_ended = false;
+        self.reported = None;
     }
 
     /// Somebody else is asked; nothing has come yet.
@@ -94,7 +108,13 @@ impl Draft {
     }
 
     pub(crate) fn text(&mut self, piece: &str) -> Result<Events, TooLong> {
-        let mut events = self.grow(piece)?;
+        self.grow(piece)?;
+        Ok(self.show(piece))
+    }
+
+    /// Text that may be shown.
+    pub(super) fn show(&mut self, piece: &str) -> Events {
+        let mut events = Vec::new();
         if !matches!(self.parts.last(), Some(Part::Text(_))) {
             self.begin(Part::Text(String::new()), &mut events);
         }
@@ -102,11 +122,12 @@ impl Draft {
             text.push_str(piece);
         }
         events.push(wire::StreamEvent::Text(self.delta(piece)));
-        Ok(events)
+        events
     }
 
     pub(crate) fn reasoning(&mut self, piece: &str) -> Result<Events, TooLong> {
-        let mut events = self.grow(piece)?;
+        self.grow(piece)?;
+        let mut events = Vec::new();
         let continues = matches!(self.parts.last(), Some(Part::Reasoning(_)));
         if !continues || self.thought_ended {
             let thought = wire::Reasoning {
@@ -155,6 +176,24 @@ impl Draft {
 
     /// What is billed so far: as reported, else counted.
     pub(crate) fn usage(&self) -> wire::Usage {
+        match (self.earlier, self.usage_now()) {
+            (None, now) => now,
+            (Some((earlier, _)), _) if self.is_silent() => earlier,
+            (Some((earlier, _)), now) => usage::sum(earlier, now),
+        }
+    }
+
+    /// What budgets count of that: the worst case where the price is not known.
+    pub(crate) fn charge(&self) -> u64 {
+        match self.earlier {
+            None => self.tariff.charge(&self.usage_now()),
+            Some((_, earlier)) if self.is_silent() => earlier,
+            Some((_, earlier)) => earlier.saturating_add(self.tariff.charge(&self.usage_now())),
+        }
+    }
+
+    /// What this answer takes.
+    fn usage_now(&self) -> wire::Usage {
         self.reported.unwrap_or_else(|| {
             self.priced(wire::Usage {
                 estimated: true,
@@ -163,9 +202,9 @@ impl Draft {
         })
     }
 
-    /// What budgets count of that: the worst case where the price is not known.
-    pub(crate) fn charge(&self) -> u64 {
-        self.tariff.charge(&self.usage())
+    /// Nothing has come of it.
+    fn is_silent(&self) -> bool {
+        self.reported.is_none() && self.bytes == 0
     }
 
     fn priced(&self, usage: wire::Usage) -> wire::Usage {
@@ -186,9 +225,8 @@ impl Draft {
             reported.output_tokens = counted.output_tokens;
             reported.estimated = true;
         }
-        let reported = self.priced(reported);
-        self.reported = Some(reported);
-        reported
+        self.reported = Some(self.priced(reported));
+        self.usage()
     }
 
     fn usage_counted(&self) -> wire::Usage {
@@ -283,13 +321,14 @@ impl Draft {
             .collect()
     }
 
-    fn grow(&mut self, piece: &str) -> Result<Events, TooLong> {
+    /// So much has come and is billed, whatever is shown of it.
+    pub(super) fn grow(&mut self, piece: &str) -> Result<(), TooLong> {
         self.bytes = self.bytes.saturating_add(piece.len());
         self.characters = self.characters.saturating_add(piece.chars().count());
         if self.bytes > MAX_BYTES {
             return Err(TooLong);
         }
-        Ok(Vec::new())
+        Ok(())
     }
 
     fn begin(&mut self, part: Part, events: &mut Events) {

@@ -181,6 +181,7 @@ impl Generation {
             model: draft.model().to_owned(),
             provider: draft.provider().to_owned(),
             attempts: 1,
+            cached: false,
         };
         drop(draft);
         self.outcome = Some(Ok(response));

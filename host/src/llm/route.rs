@@ -12,7 +12,9 @@ use rand::RngExt;
 use super::failure::lost;
 use super::health::{Breaker, Health, Standing};
 use super::price::Tariff;
+use super::schema::Schema;
 use super::{Defaults, Provider, Sink, failure};
+use crate::guard::Guard;
 use crate::runtime::bindings::llm as wire;
 use crate::store::Estimate;
 use wire::{ErrorKind, RetryClass};
@@ -42,6 +44,20 @@ pub(super) struct Route {
 pub(super) struct Persistence {
     pub(super) attempts: u32,
     pub(super) breaker: Breaker,
+}
+
+/// What a call asks, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) request: &'a wire::Request,
+    /// What the answer must fit.
+    pub(super) schema: Option<&'a Schema>,
+    /// What else that is sent must pass.
+    pub(super) guard: &'a Guard,
+    /// Nothing of the answer is seen before its end, so that another may take its place.
+    pub(super) may_repair: bool,
+    pub(super) defaults: Defaults,
+    pub(super) persistence: Persistence,
 }
 
 /// Whom to ask next.
@@ -81,29 +97,27 @@ impl Route {
     /// of an answer is never begun again.
     pub(super) async fn answer(
         &self,
-        request: &wire::Request,
-        defaults: Defaults,
-        persistence: Persistence,
+        asked: &Asked<'_>,
         sink: &mut Sink,
     ) -> Result<wire::Response, wire::Error> {
         let mut round = Round::default();
         for attempt in 1.. {
             let at = self.wait_for_one(&mut round, attempt).await?;
             let candidate = &self.candidates[at].0;
-            let asked = candidate.ask(request, defaults, persistence.breaker, sink);
-            let error = match asked.await {
+            let error = match candidate.ask(asked, sink).await {
                 Ok(response) => {
-                    return Ok(wire::Response {
+                    let response = wire::Response {
                         attempts: attempt,
                         ..response
-                    });
+                    };
+                    return Box::pin(candidate.fitting(asked, response, sink)).await;
                 }
                 Err(error) => wire::Error {
                     attempts: attempt,
                     ..error
                 },
             };
-            if sink.is_accepted() || attempt >= persistence.attempts {
+            if sink.is_accepted() || attempt >= asked.persistence.attempts {
                 return Err(error);
             }
             round.note(at, error)?;
@@ -215,11 +229,10 @@ fn choose(standings: &[(usize, u32, Standing)], mut draw: impl FnMut(u64) -> u64
 }
 
 impl Candidate {
-    async fn ask(
+    /// Asks once.
+    pub(super) async fn ask(
         &self,
-        request: &wire::Request,
-        defaults: Defaults,
-        breaker: Breaker,
+        asked: &Asked<'_>,
         sink: &mut Sink,
     ) -> Result<wire::Response, wire::Error> {
         let began = Instant::now();
@@ -227,7 +240,7 @@ impl Candidate {
         sink.begin(&self.provider.name, &self.model, self.tariff.clone());
         let answer = self
             .provider
-            .answer(&self.model, request, defaults, sink)
+            .answer(&self.model, asked.request, asked.defaults, sink)
             .await;
         let now = Instant::now();
         if let Some(first) = sink.accepted_at() {
@@ -236,7 +249,7 @@ impl Candidate {
         }
         match &answer {
             Ok(_) => call.succeeded(),
-            Err(error) => call.failed(error, breaker, now),
+            Err(error) => call.failed(error, asked.persistence.breaker, now),
         }
         self.observe("anchorhold_llm_seconds", now - began);
         self.count(answer.as_ref().err());

@@ -11,6 +11,7 @@ use crate::runtime::bindings::llm as wire;
 use super::draft::{CallPiece, Draft, TooLong};
 use super::failure::failure;
 use super::price::Tariff;
+use crate::guard::{Refusal, Screen};
 
 /// What travels from the provider's task to the reader. Small, because a
 /// channel makes room for 32 at once.
@@ -33,6 +34,8 @@ pub(crate) struct Sink {
     draft: Arc<Mutex<Draft>>,
     items: mpsc::Sender<Item>,
     accepted: Option<Accepted>,
+    /// What looks at the text before anybody sees it.
+    screen: Option<Screen>,
     accepted_at: Option<Instant>,
 }
 
@@ -46,6 +49,7 @@ impl Sink {
             draft,
             items,
             accepted: Some(accepted),
+            screen: None,
             accepted_at: None,
         }
     }
@@ -73,29 +77,68 @@ impl Sink {
         self.accepted.is_none()
     }
 
+    /// Has the text looked at.
+    pub(super) fn look(&mut self, screen: Option<Screen>) {
+        self.screen = screen;
+    }
+
+    /// The answer is asked for once more.
+    pub(super) fn again(&mut self) {
+        self.draft().again();
+        if let Some(screen) = &mut self.screen {
+            screen.restart();
+        }
+    }
+
     pub(crate) async fn text(&mut self, piece: &str) -> Result<(), Closed> {
-        let events = self.draft().text(piece);
-        self.put(events).await
+        if self.screen.is_none() {
+            let events = self.draft().text(piece);
+            return self.put(events).await;
+        }
+        // What is not shown has come all the same.
+        let grown = self.draft().grow(piece);
+        self.put(grown.map(|()| Vec::new())).await?;
+        self.pass(|screen| screen.push(piece)).await
+    }
+
+    /// A part has ended, and what was held back of it is shown.
+    async fn end_text(&mut self) -> Result<(), Closed> {
+        self.pass(Screen::end).await
+    }
+
+    async fn pass(
+        &mut self,
+        look: impl FnOnce(&mut Screen) -> Result<String, Refusal>,
+    ) -> Result<(), Closed> {
+        let Some(screen) = &mut self.screen else {
+            return Ok(());
+        };
+        let shown = look(screen)?;
+        if shown.is_empty() {
+            return Ok(());
+        }
+        let events = self.draft().show(&shown);
+        self.put(Ok(events)).await
     }
 
     pub(crate) async fn reasoning(&mut self, piece: &str) -> Result<(), Closed> {
+        self.end_text().await?;
         let events = self.draft().reasoning(piece);
         self.put(events).await
     }
 
     pub(crate) async fn call(&mut self, piece: CallPiece<'_>) -> Result<(), Closed> {
+        self.end_text().await?;
         let events = self.draft().call(&piece);
         self.put(events).await
     }
 
     /// Ends the parts and tells what the answer costs.
     pub(crate) async fn close(&mut self, reported: wire::Usage) -> Result<wire::Usage, Closed> {
+        let usage = self.draft().report(reported);
+        self.end_text().await?;
         let mut events = Vec::new();
-        let usage = {
-            let mut draft = self.draft();
-            draft.close(&mut events);
-            draft.report(reported)
-        };
+        self.draft().close(&mut events);
         events.push(wire::StreamEvent::Usage(usage));
         self.put(Ok(events)).await?;
         Ok(usage)

@@ -1,8 +1,10 @@
 //! The gateway as its callers see it.
 
 mod fake;
+mod guarded;
 mod requests;
 mod routing;
+mod structured;
 pub(crate) mod support;
 mod thoughts;
 mod wires;
@@ -48,7 +50,7 @@ async fn an_unknown_alias_names_the_line_that_is_missing() {
 #[tokio::test]
 async fn waiting_pieces_come_as_one_event() {
     let gateway = gateway("[fallback]\ntext = 'one two three'\n");
-    let mut generation = gateway.start(say(&["x"])).await.unwrap();
+    let mut generation = gateway.start(say(&["x"]), &Guard::default()).await.unwrap();
     let mut texts = Vec::new();
     loop {
         generation.ready().await;
@@ -70,7 +72,7 @@ async fn waiting_pieces_come_as_one_event() {
 #[tokio::test]
 async fn ready_can_be_dropped_and_loses_nothing() {
     let gateway = gateway(SLOW);
-    let mut generation = gateway.start(say(&["x"])).await.unwrap();
+    let mut generation = gateway.start(say(&["x"]), &Guard::default()).await.unwrap();
     let mut text = String::new();
     loop {
         let waited = tokio::time::timeout(Duration::from_millis(3), generation.ready()).await;
@@ -93,7 +95,7 @@ async fn ready_can_be_dropped_and_loses_nothing() {
 #[tokio::test]
 async fn cancelling_keeps_what_came() {
     let gateway = gateway(SLOW);
-    let mut generation = gateway.start(say(&["x"])).await.unwrap();
+    let mut generation = gateway.start(say(&["x"]), &Guard::default()).await.unwrap();
     generation.next(1).await.unwrap();
     generation.cancel();
     assert!(generation.next(1).await.unwrap().is_empty());
@@ -122,7 +124,7 @@ async fn the_deadline_holds_before_and_within_the_answer() {
 async fn a_slow_reader_slows_the_provider() {
     let words = "word ".repeat(5000);
     let gateway = gateway(&format!("[fallback]\ntext = '{words}'\n"));
-    let mut generation = gateway.start(say(&["x"])).await.unwrap();
+    let mut generation = gateway.start(say(&["x"]), &Guard::default()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     // 64 pieces wait, one more waits for room; the rest is not made yet.
     assert!(generation.usage().output_tokens < 100);
@@ -161,7 +163,10 @@ async fn embeddings_are_stable_unit_vectors() {
     };
     let gateway = gateway("");
     let answer = gateway
-        .embed(embed(&["a cat sat", "the cat sat", "", "stocks"], None))
+        .embed(
+            embed(&["a cat sat", "the cat sat", "", "stocks"], None),
+            &Guard::default(),
+        )
         .await;
     let vectors = answer.unwrap().vectors;
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
@@ -178,7 +183,11 @@ async fn embeddings_are_stable_unit_vectors() {
         embed(&["x"], Some(0)),
     ] {
         assert_eq!(
-            gateway.embed(bad).await.unwrap_err().kind,
+            gateway
+                .embed(bad, &Guard::default())
+                .await
+                .unwrap_err()
+                .kind,
             ErrorKind::InvalidRequest
         );
     }

@@ -122,6 +122,20 @@ fn count(tokens: Option<i32>) -> u64 {
         .unwrap_or(0)
 }
 
+/// Both together; the price is known if both are.
+pub(crate) fn sum(one: wire::Usage, other: wire::Usage) -> wire::Usage {
+    let cost = one.cost_micro_usd.zip(other.cost_micro_usd);
+    wire::Usage {
+        input_tokens: one.input_tokens + other.input_tokens,
+        output_tokens: one.output_tokens + other.output_tokens,
+        cache_read_tokens: one.cache_read_tokens + other.cache_read_tokens,
+        cache_write_tokens: one.cache_write_tokens + other.cache_write_tokens,
+        reasoning_tokens: one.reasoning_tokens + other.reasoning_tokens,
+        estimated: one.estimated || other.estimated,
+        cost_micro_usd: cost.map(|(one, other)| one + other),
+    }
+}
+
 /// No tokens at all, at no price.
 pub(crate) fn none() -> wire::Usage {
     wire::Usage {

@@ -18,6 +18,7 @@ use super::limits::{KillSwitch, Limiter, within};
 use super::wasi::{self, Stdio, Time, Timers};
 use crate::capability::database::{Databases, Owner};
 use crate::capability::llm::Generations;
+use crate::guard::Guards;
 use crate::inbox::Inbox;
 use crate::llm::Gateway;
 use crate::net::Outbound;
@@ -32,6 +33,7 @@ pub struct Services {
     pub store: Arc<store::Store>,
     pub bus: Arc<crate::events::Bus>,
     pub gateway: Gateway,
+    pub guards: Guards,
     pub databases: Databases,
     pub outbound: Outbound,
     pub tools: Tools,

@@ -293,7 +293,8 @@ fn roll(db: &Connection, tenant: &str, row: &mut BudgetRow, now: i64) -> Result<
 fn sums_sql(scope: &str) -> String {
     let whose = whose(scope);
     format!(
-        "SELECT count(*) AS requests, coalesce(sum(input_tokens + output_tokens), 0) AS tokens,
+        "SELECT count(*) FILTER (WHERE status <> 'cached') AS requests,
+             coalesce(sum(input_tokens + output_tokens), 0) AS tokens,
              coalesce(sum(charge_micro_usd), 0) AS cost_micro_usd
          FROM usage WHERE {whose} AND at >= ?3 AND at < ?4"
     )

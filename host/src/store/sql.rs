@@ -21,6 +21,7 @@ const MIGRATIONS: &[M] = &[
     M::up(include_str!("../../../migrations/0007_outbox.sql")),
     M::up(include_str!("../../../migrations/0008_feedback.sql")),
     M::up(include_str!("../../../migrations/0009_budgets.sql")),
+    M::up(include_str!("../../../migrations/0010_response_cache.sql")),
 ];
 
 /// How long a statement waits for another process that holds the database.

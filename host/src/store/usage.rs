@@ -19,9 +19,12 @@ pub enum UsageStatus {
     Cancelled,
     /// The host stopped before there was an answer: it costs what was reserved.
     Lost,
+    /// The answer was given before; nobody was asked.
+    Cached,
 }
 
-stored_as_text!(UsageStatus: Ok = "ok", Failed = "failed", Cancelled = "cancelled", Lost = "lost");
+stored_as_text!(UsageStatus: Ok = "ok", Failed = "failed", Cancelled = "cancelled", Lost = "lost",
+    Cached = "cached");
 
 /// One model call.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -149,6 +149,7 @@ def prompt(text: str, tools: list[types.ToolDefinition] | None = None) -> llm.Re
         seed=None,
         reasoning=None,
         deadline_ms=None,
+        cache=None,
     )
 
 

@@ -1,12 +1,15 @@
 //! What calls of models cost, as items of the bill.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
 
+use super::cached::Slot;
 use crate::clock::now_ms;
 use crate::llm::{Beginning, Generation};
 use crate::runtime::bindings::llm;
-use crate::store::{BudgetRow, Estimate, JournalPart, UsageRow, UsageStatus};
+use crate::store::{BudgetRow, Estimate, JournalPart, Store, UsageRow, UsageStatus};
 use crate::turn::{Parked, ParkedCall, Refusable};
 
 /// What a generation costs as far as is known.
@@ -124,8 +127,13 @@ fn nothing() -> llm::Usage {
 
 /// A call that goes on without an instance: at its end, or when it is cut off,
 /// there is its entry if it was answered, and what it cost. `bill` says whose it
-/// is.
-pub(super) fn parked(call: ParkedCall, mut making: Beginning, bill: UsageRow) -> Parked {
+/// is, `keep` where the answer is kept.
+pub(super) fn parked(
+    call: ParkedCall,
+    mut making: Beginning,
+    bill: UsageRow,
+    keep: Option<(Slot, Arc<Store>)>,
+) -> Parked {
     Box::new(move |cut_off: BoxFuture<'static, ()>| {
         async move {
             let mut part = JournalPart::default();
@@ -148,6 +156,9 @@ pub(super) fn parked(call: ParkedCall, mut making: Beginning, bill: UsageRow) ->
                 conversation: bill.conversation,
                 ..row
             });
+            if let (Some(answer), Some((slot, store))) = (&answer, keep) {
+                slot.keep(&store, answer).await;
+            }
             Ok(part)
         }
         .boxed()

@@ -9,6 +9,7 @@ use futures_util::future::select_all;
 use wasmtime::component::{Resource, ResourceTable};
 
 use super::bill::{refused, usage_of};
+use crate::guard::Guard;
 use crate::llm::{Beginning, Gateway, Generation};
 use crate::runtime::bindings::llm;
 use crate::store::{Estimate, Exceeded, UsageStatus};
@@ -51,6 +52,7 @@ pub(super) struct Open {
 /// A generation that a crash cut off.
 pub(super) struct CutOff {
     pub(super) request: llm::Request,
+    pub(super) guard: Guard,
     /// The guest has read of it, so that it cannot begin again.
     pub(super) read: bool,
     /// What has not enough left to begin it again.
@@ -126,7 +128,8 @@ impl Generations {
             if let Some(exceeded) = &cut_off.refused {
                 return Err(llm::Error::over_budget(exceeded));
             }
-            open.generation = Some(gateway.start(cut_off.request.clone()).await?);
+            let begun = gateway.start(cut_off.request.clone(), &cut_off.guard);
+            open.generation = Some(begun.await?);
         }
         open.generation.as_mut().ok_or_else(ended)
     }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::guard::Guard;
 use crate::llm::tests::support::{ask, gateway, message, say, text_of};
 use crate::runtime::bindings::types::{ToolCall, ToolDefinition};
 use wire::{ContentPart, ErrorKind, FinishReason, Role};
@@ -127,7 +128,7 @@ async fn a_script_fails_as_told() {
     );
     assert_eq!(error.retry, wire::RetryClass::AfterDelay);
     assert_eq!(error.provider.as_deref(), Some("scripted"));
-    let mut generation = gateway.start(say(&["x"])).await.unwrap();
+    let mut generation = gateway.start(say(&["x"]), &Guard::default()).await.unwrap();
     generation.ready().await;
     tokio::task::yield_now().await;
     let mut text = String::new();

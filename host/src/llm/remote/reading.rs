@@ -122,6 +122,7 @@ async fn finish(
         model: context.model.to_owned(),
         provider: context.provider.to_owned(),
         attempts: 1,
+        cached: false,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::guard::Guard;
 use crate::runtime::bindings::llm as wire;
 use crate::runtime::bindings::types::{MediaSource, ToolCall, ToolDefinition};
 use wire::{ContentPart, ErrorKind, Role};
@@ -12,7 +13,11 @@ use super::support::{ask, message, say};
 /// What a provider of this kind is sent.
 async fn sent(kind: &str, request: wire::Request) -> Value {
     let up = Fake::start(fake::text(kind, None)).await;
-    ask(&up.gateway(kind), request).await.unwrap();
+    // What it answers fits no schema.
+    match ask(&up.gateway(kind), request).await {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind, ErrorKind::SchemaMismatch),
+    }
     up.last().body
 }
 
@@ -387,7 +392,11 @@ async fn embeddings_come_in_order() {
         kind: wire::InputKind::Query,
         dimensions: Some(2),
     };
-    let answer = up.gateway("openai").embed(request.clone()).await.unwrap();
+    let answer = up
+        .gateway("openai")
+        .embed(request.clone(), &Guard::default())
+        .await
+        .unwrap();
     assert_eq!(answer.vectors, [[1.0, 0.0], [0.0, 1.0]]);
     assert_eq!(
         (answer.usage.input_tokens, answer.usage.estimated),
@@ -400,7 +409,7 @@ async fn embeddings_come_in_order() {
     );
     let error = up
         .gateway("anthropic")
-        .embed(request.clone())
+        .embed(request.clone(), &Guard::default())
         .await
         .unwrap_err();
     assert_eq!(
@@ -408,6 +417,10 @@ async fn embeddings_come_in_order() {
         (ErrorKind::Unsupported, Some("up"))
     );
     let hanging = Fake::start(Act::Hang).await;
-    let error = hanging.gateway("ollama").embed(request).await.unwrap_err();
+    let error = hanging
+        .gateway("ollama")
+        .embed(request, &Guard::default())
+        .await
+        .unwrap_err();
     assert_eq!(error.kind, ErrorKind::TimedOut);
 }

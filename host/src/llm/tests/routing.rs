@@ -3,6 +3,7 @@
 use super::super::Gateway;
 use super::fake::{Act, After, Fake, text};
 use super::support::{ask, load, say};
+use crate::guard::Guard;
 use crate::runtime::bindings::llm as wire;
 use wire::ErrorKind;
 
@@ -66,7 +67,10 @@ async fn another_candidate_answers_when_one_cannot() {
 async fn a_generation_says_who_makes_it() {
     let (broken, well) = two(status(503, vec![])).await;
     let gateway = gateway(&[&broken, &well], "");
-    let generation = gateway.start(say(&["hi"])).await.unwrap();
+    let generation = gateway
+        .start(say(&["hi"]), &Guard::default())
+        .await
+        .unwrap();
     assert_eq!(
         (generation.provider().as_str(), generation.model().as_str()),
         ("p1", "m1")

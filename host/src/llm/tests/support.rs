@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use crate::config::{Config, Environment};
+use crate::guard::Guard;
 use crate::runtime::bindings::llm as wire;
 
 use super::super::Gateway;
@@ -51,6 +52,7 @@ pub(crate) fn say(texts: &[&str]) -> wire::Request {
         seed: None,
         reasoning: None,
         deadline_ms: None,
+        cache: None,
     }
 }
 
@@ -66,7 +68,11 @@ pub(crate) async fn ask(
     gateway: &Gateway,
     request: wire::Request,
 ) -> Result<wire::Response, wire::Error> {
-    gateway.start(request).await?.finish().await
+    gateway
+        .start(request, &Guard::default())
+        .await?
+        .finish()
+        .await
 }
 
 pub(crate) fn text_of(response: &wire::Response) -> String {

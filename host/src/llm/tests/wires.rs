@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::guard::Guard;
 use crate::runtime::bindings::llm as wire;
 use crate::runtime::bindings::types::ToolDefinition;
 use wire::{ContentPart, ErrorKind, FinishReason, RetryClass, StreamEvent};
@@ -111,7 +112,10 @@ async fn parallel_tool_calls_keep_their_arguments_apart() {
     for kind in KINDS {
         let up = Fake::start(fake::calls(kind, &calls)).await;
         let gateway = up.gateway(kind);
-        let mut generation = gateway.start(offering(&["weather", "time"])).await.unwrap();
+        let mut generation = gateway
+            .start(offering(&["weather", "time"]), &Guard::default())
+            .await
+            .unwrap();
         let mut streamed = std::collections::BTreeMap::<u32, (String, String, bool)>::new();
         loop {
             let events = generation.next(2).await.unwrap();
@@ -182,7 +186,7 @@ async fn a_refusal_is_an_error_of_start() {
         for provider in KINDS {
             let error = up
                 .gateway(provider)
-                .start(say(&["hi"]))
+                .start(say(&["hi"]), &Guard::default())
                 .await
                 .err()
                 .unwrap();
@@ -257,7 +261,11 @@ async fn a_stream_without_an_end_is_interrupted() {
     for kind in KINDS {
         for after in [After::Close, After::Break] {
             let up = Fake::start(fake::unfinished(kind, after)).await;
-            let mut generation = up.gateway(kind).start(say(&["hi"])).await.unwrap();
+            let mut generation = up
+                .gateway(kind)
+                .start(say(&["hi"]), &Guard::default())
+                .await
+                .unwrap();
             let error = loop {
                 match generation.next(8).await {
                     Ok(events) => assert!(!events.is_empty(), "{kind} ended"),
@@ -280,7 +288,12 @@ async fn a_stream_without_an_end_is_interrupted() {
 async fn silence_ends_at_the_time_outs() {
     for kind in KINDS {
         let up = Fake::start(Act::Hang).await;
-        let error = up.gateway(kind).start(say(&["hi"])).await.err().unwrap();
+        let error = up
+            .gateway(kind)
+            .start(say(&["hi"]), &Guard::default())
+            .await
+            .err()
+            .unwrap();
         assert_eq!(error.kind, ErrorKind::TimedOut, "{kind}");
         assert!(
             error.message.contains("header_timeout_ms"),
@@ -302,18 +315,27 @@ async fn silence_ends_at_the_time_outs() {
 async fn what_is_dropped_or_cancelled_is_hung_up() {
     for kind in KINDS {
         let up = Fake::start(fake::unfinished(kind, After::Hang)).await;
-        let mut generation = up.gateway(kind).start(say(&["hi"])).await.unwrap();
+        let mut generation = up
+            .gateway(kind)
+            .start(say(&["hi"]), &Guard::default())
+            .await
+            .unwrap();
         assert!(!generation.next(1).await.unwrap().is_empty());
         drop(generation);
         up.closed().await;
-        let mut generation = up.gateway(kind).start(say(&["hi"])).await.unwrap();
+        let mut generation = up
+            .gateway(kind)
+            .start(say(&["hi"]), &Guard::default())
+            .await
+            .unwrap();
         generation.cancel();
         up.closed().await;
         let hanging = Fake::start(Act::Hang).await;
         let gateway = hanging.gateway(kind);
+        let guard = Guard::default();
         let start = tokio::time::timeout(
             std::time::Duration::from_millis(100),
-            gateway.start(say(&["hi"])),
+            gateway.start(say(&["hi"]), &guard),
         );
         assert!(start.await.is_err());
         hanging.closed().await;

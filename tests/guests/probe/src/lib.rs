@@ -114,7 +114,9 @@ fn run(line: &str, message: &Message) -> Result<String> {
         "unschedule" => Ok(events::unschedule(rest)?.to_string()),
         "http" => outside::http(rest),
         "generate" | "stream" | "forward" | "cancel" | "wait-any" | "tool" | "json" | "embed"
-        | "models" | "budgets" | "parallel" => Ok(model::run(name, alias, rest)),
+        | "models" | "budgets" | "parallel" | "cached" | "shared" => {
+            Ok(model::run(name, alias, rest))
+        }
         "ask" => people::ask(rest),
         "interjections" => people::interjections(),
         "agent" => people::agent(rest),

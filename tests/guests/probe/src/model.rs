@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use anchorhold_agent::llm::{
-    self, EmbedRequest, Error, Generation, InputKind, Request, Response, StreamEvent,
+    self, CacheScope, EmbedRequest, Error, Generation, InputKind, Request, Response, StreamEvent,
 };
 use anchorhold_agent::serde_json::{Value, json};
 use anchorhold_agent::{ToolDefinition, reply};
@@ -22,6 +22,8 @@ fn ask(name: &str, alias: &str, text: &str) -> Result<String, Error> {
     let request = Request::new(alias).user(text);
     match name {
         "generate" => Ok(whole(&request.generate()?)),
+        "cached" => Ok(whole(&request.cached(CacheScope::Person).generate()?)),
+        "shared" => Ok(whole(&request.cached(CacheScope::Agent).generate()?)),
         "stream" => stream(&request.start()?),
         "forward" => Ok(reply::forward(request.start()?)?.text()),
         "cancel" => cancel(request.start()?),
@@ -43,6 +45,7 @@ fn whole(response: &Response) -> String {
         "model": response.model,
         "provider": response.provider,
         "attempts": response.attempts,
+        "cached": response.cached,
         "usage": {
             "input_tokens": usage.input_tokens,
             "output_tokens": usage.output_tokens,
