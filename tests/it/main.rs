@@ -19,6 +19,7 @@ mod foreign;
 mod house;
 mod killed;
 mod limits;
+mod mcp;
 mod messages;
 mod money;
 mod openai;

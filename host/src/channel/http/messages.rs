@@ -29,6 +29,7 @@ use crate::turn::Feed;
 
 /// The longest text of a message, in bytes.
 const MAX_TEXT_BYTES: usize = 256 << 10;
+const CHANNEL: &str = "http";
 const MAX_NAME_BYTES: usize = 200;
 const MAX_KEY_BYTES: usize = 200;
 /// The agent that answers messages to nobody in particular.
@@ -122,7 +123,7 @@ async fn say(
     let idempotency = idempotency(caller, &agent, headers, &message)?;
     let inbound = Inbound {
         only_if_idle: trigger.when_busy == WhenBusy::Refuse,
-        ..inbound(caller, agent, message, idempotency)
+        ..inbound(CHANNEL, caller, agent, message, idempotency)
     };
     let seat = api.host.inbox.seat().ok_or_else(Problem::busy)?;
     let inbox = &api.host.inbox;
@@ -202,7 +203,8 @@ fn show(view: TurnView) -> Result<Response, Problem> {
     Ok(of_turn(&turn, (status, Json(view)).into_response()))
 }
 
-fn inbound(
+pub(super) fn inbound(
+    channel: &str,
     caller: &Caller,
     agent: String,
     message: NewMessage,
@@ -210,7 +212,7 @@ fn inbound(
 ) -> Inbound {
     let user = message.user.unwrap_or_else(|| caller.name.clone());
     let author = types::Author {
-        id: format!("http:{user}"),
+        id: format!("{channel}:{user}"),
         name: Some(user),
     };
     let conversation = message
@@ -219,13 +221,13 @@ fn inbound(
     Inbound {
         tenant: caller.tenant.clone(),
         agent,
-        channel: "http".to_owned(),
+        channel: channel.to_owned(),
         user: Some(author.id.clone()),
         token: Some(caller.token.clone()),
         input: Input::Chat(types::Message {
             id: Uuid::now_v7().to_string(),
             conversation,
-            channel: "http".to_owned(),
+            channel: channel.to_owned(),
             author,
             text: message.text,
             at_ms: now_ms().unsigned_abs(),
@@ -243,7 +245,7 @@ fn inbound(
     }
 }
 
-fn check(message: &NewMessage) -> Result<(), Problem> {
+pub(super) fn check(message: &NewMessage) -> Result<(), Problem> {
     if message.text.len() > MAX_TEXT_BYTES {
         return Err(Problem::new(
             Code::TooLarge,
