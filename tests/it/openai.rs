@@ -310,6 +310,12 @@ async fn errors_have_openais_shape() {
     let nobody = Answer::read(nobody.await.unwrap()).await;
     assert_eq!(nobody.status, 401);
     assert_eq!(nobody.body["error"]["code"], "invalid_api_key");
+}
+
+#[tokio::test]
+async fn a_spent_budget_is_no_quota() {
+    let host = start().await;
+    let hi = [user("hi")];
     let zero = json!({"window": "day", "requests": 0});
     host.put("/api/v1/budgets/channel:openai", &zero).await;
     let refused = complete(&host, json!({"model": "assistant", "messages": hi})).await;
