@@ -190,7 +190,7 @@ async fn agents_are_tools_in_a_session() {
         .client()
         .delete(path)
         .header("mcp-session-id", &session.id);
-    assert!(end.send().await.unwrap().status().is_success());
+    assert_eq!(end.send().await.unwrap().status(), 204);
     let gone = session.request(3, "tools/list", &json!({})).send().await;
     assert_eq!(gone.unwrap().status(), 404);
 }

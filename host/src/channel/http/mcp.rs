@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state, map_response};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 
@@ -46,7 +46,7 @@ pub(super) fn router(api: &Api) -> Router<Api> {
         let sessions = Arc::clone(&sessions);
         async move {
             match admit(&api, &sessions, caller, request).await {
-                Ok(request) => next.run(request).await,
+                Ok(request) => answer(request, next).await,
                 Err(problem) => problem.into_response(),
             }
         }
@@ -89,6 +89,17 @@ async fn admit(
     }
     request.extensions_mut().insert(caller);
     Ok(request)
+}
+
+/// The end of a session is final, not only accepted: Python's client takes 202
+/// for a failure.
+async fn answer(request: Request, next: Next) -> Response {
+    let is_end = request.method() == Method::DELETE;
+    let mut response = next.run(request).await;
+    if is_end && response.status() == StatusCode::ACCEPTED {
+        *response.status_mut() = StatusCode::NO_CONTENT;
+    }
+    response
 }
 
 fn may_open(method: &Method, headers: &HeaderMap) -> bool {
