@@ -35,7 +35,9 @@ use anyhow::{Context, Result};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
-pub use agents::{AgentRow, AgentVersion, NewVersion, Origin, Overrides, VersionRow, VersionSpec};
+pub use agents::{
+    AgentRow, AgentVersion, AnsweringAgent, NewVersion, Origin, Overrides, VersionRow, VersionSpec,
+};
 pub use budgets::{
     Account, BudgetLimits, BudgetRow, Estimate, Exceeded, Reservation, Resource, Span,
 };

@@ -20,6 +20,7 @@ mod guard;
 mod house;
 mod killed;
 mod limits;
+mod mcp;
 mod messages;
 mod money;
 mod openai;

@@ -323,14 +323,19 @@ async fn errors_have_openais_shape() {
 }
 
 #[tokio::test]
-async fn strangers_and_spent_budgets_are_refused_in_that_shape() {
+async fn strangers_are_refused_in_that_shape() {
     let host = start().await;
-    let hi = [user("hi")];
     let path = format!("{}/v1/chat/completions", host.url);
     let nobody = reqwest::Client::new().post(path).json(&json!({})).send();
     let nobody = Answer::read(nobody.await.unwrap()).await;
     assert_eq!(nobody.status, 401);
     assert_eq!(nobody.body["error"]["code"], "invalid_api_key");
+}
+
+#[tokio::test]
+async fn a_spent_budget_is_a_spent_quota() {
+    let host = start().await;
+    let hi = [user("hi")];
     let zero = json!({"window": "day", "requests": 0});
     host.put("/api/v1/budgets/channel:openai", &zero).await;
     let refused = complete(&host, json!({"model": "assistant", "messages": hi})).await;

@@ -99,6 +99,38 @@ pub(crate) fn install_servers(workspace: &Workspace, dir: &Path) -> Result<()> {
     Ok(std::os::unix::fs::symlink(tools, link)?)
 }
 
+/// Where the packages of the judges are.
+pub(crate) struct Tools {
+    /// A path for Python.
+    pub(crate) python: PathBuf,
+    /// The folder with `node_modules`, if it was asked for.
+    pub(crate) javascript: Option<PathBuf>,
+}
+
+/// Installs what `tests/judges` pins.
+pub(crate) fn install_judges(workspace: &Workspace, with_javascript: bool) -> Result<Tools> {
+    let cache = cache::dir("foreign")?;
+    let lock = File::create(cache.join("lock"))?;
+    step::wait("another build of guests is at work", || Ok(lock.lock()?))?;
+    let folder = workspace.root.join("tests/judges");
+    let source = files(&folder)?;
+    let [javascript, python] = LANGUAGES;
+    let javascript = Language {
+        name: "judges-javascript",
+        ..javascript
+    };
+    let python = Language {
+        name: "judges-python",
+        ..python
+    };
+    let python = tools(&python, &folder, &source, &cache)?;
+    let javascript = with_javascript.then(|| tools(&javascript, &folder, &source, &cache));
+    Ok(Tools {
+        python: python.join(SITE_PACKAGES),
+        javascript: javascript.transpose()?,
+    })
+}
+
 /// The component of `folder`: from the cache, or built into it.
 fn component(language: &Language, folder: &Path, wit: &Path, cache: &Path) -> Result<PathBuf> {
     let manifest = format!("{}.toml", language.name);
@@ -267,7 +299,7 @@ fn require(program: &str, package: &str) -> Result<()> {
 }
 
 /// The files that lie in `folder`. What tools run by hand leave there are folders.
-fn files(folder: &Path) -> Result<Files> {
+pub(crate) fn files(folder: &Path) -> Result<Files> {
     let read = || {
         let mut files = Files::new();
         for entry in fs::read_dir(folder)? {

@@ -9,6 +9,7 @@ mod deny;
 mod foreign;
 mod fuzz;
 mod guests;
+mod judges;
 mod lint;
 mod step;
 mod test;
@@ -38,6 +39,8 @@ enum Task {
     Test(test::Options),
     /// Kill a host again and again while people talk to it.
     Chaos(chaos::Options),
+    /// Let clients and suites of others judge a host.
+    Judges(judges::Options),
     /// Measure the host and keep the tables in docs/benchmarks.md.
     Bench(bench::Options),
     /// Build every agent and test guest into `<target>/guests`.
@@ -68,6 +71,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Up(options) => up::run(&workspace, &options),
         Task::Test(options) => test::run(&workspace, &options),
         Task::Chaos(options) => chaos::run(&workspace, &options),
+        Task::Judges(options) => judges::run(&workspace, &options),
         Task::Bench(options) => bench::run(&workspace, &options),
         Task::Guests(options) => guests::run(&workspace, &options),
         Task::WasmTarget => wasm_target::ensure(&workspace),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::workspace::Workspace;
-use crate::{guests, lint, step, up, wasm_target};
+use crate::{guests, judges, lint, step, up, wasm_target};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -22,6 +22,9 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     guests::build_all(workspace)?;
     up::build_host(workspace)?;
     step::step("tests", || tests(workspace, options))?;
+    if options.filter.is_none() {
+        judges::quick(workspace)?;
+    }
     eprintln!("all passed in {:.0} s", start.elapsed().as_secs_f64());
     Ok(())
 }

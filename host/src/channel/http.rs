@@ -12,6 +12,7 @@ mod events;
 mod extract;
 mod feedback;
 mod health;
+mod mcp;
 mod messages;
 mod named;
 mod openai;
@@ -29,6 +30,7 @@ mod tools;
 mod turns;
 mod usage;
 pub(crate) mod views;
+mod watched;
 mod web;
 
 use std::any::Any;
@@ -83,6 +85,7 @@ fn router(api: Api) -> Router {
     Router::new()
         .merge(documented.layer(map_response(never_stored)))
         .merge(openai::router())
+        .merge(mcp::router(&api))
         .merge(web::router())
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_here)

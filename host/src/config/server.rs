@@ -20,6 +20,9 @@ pub struct Server {
     /// How long running turns may take to finish when the host stops, in
     /// milliseconds.
     pub drain_timeout_ms: u64,
+    /// Origins whose pages may talk to `/mcp`, beside those of this machine, for
+    /// example `https://console.example.com`.
+    pub allowed_origins: Vec<String>,
     /// The administrator's token. Set by `ANCHORHOLD_ADMIN_TOKEN`; otherwise
     /// one is made at the first start.
     pub admin_token: Option<SecretString>,
@@ -33,6 +36,7 @@ impl Default for Server {
             read_timeout_ms: 30_000,
             answer_timeout_ms: 60_000,
             drain_timeout_ms: 20_000,
+            allowed_origins: Vec::new(),
             admin_token: None,
         }
     }

@@ -57,6 +57,14 @@ pub struct AgentVersion {
     pub granted: Option<Vec<String>>,
 }
 
+/// An agent that answers messages.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnsweringAgent {
+    pub name: String,
+    pub description: String,
+    pub updated_at: i64,
+}
+
 /// A version as listed.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct VersionRow {
@@ -103,6 +111,7 @@ const AGENT_COLUMNS: &str = "a.name, a.description, a.status, coalesce(p.error, 
     LEFT JOIN agent_versions v ON v.tenant_id = a.tenant_id AND v.agent = a.name AND v.version = l.version";
 
 columns!(AgentRow: name, description, status, reason, source, overrides, version, digest, updated_at);
+columns!(AnsweringAgent: name, description, updated_at);
 columns!(VersionRow: version, digest, created_at);
 
 impl Store {
@@ -218,6 +227,22 @@ impl Store {
         let rows = self.all(format!(
             "SELECT {AGENT_COLUMNS} WHERE a.tenant_id = ?1 AND a.name > ?2 ORDER BY a.name LIMIT ?3"
         ), values![tenant, after, i64::from(limit)]).await?;
+        Ok(rows)
+    }
+
+    /// Agents after `after`, by name, that answer messages now.
+    pub async fn answering_agents(
+        &self,
+        tenant: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<AnsweringAgent>> {
+        let rows = self.all("SELECT a.name, a.description, a.updated_at FROM agents a
+             JOIN agent_labels l ON l.tenant_id = a.tenant_id AND l.agent = a.name AND l.label = 'production'
+             JOIN agent_versions v ON v.tenant_id = a.tenant_id AND v.agent = a.name AND v.version = l.version
+             WHERE a.tenant_id = ?1 AND a.name > ?2 AND a.status = 'enabled'
+                 AND EXISTS (SELECT 1 FROM json_each(v.spec, '$.exports') WHERE value = 'chat')
+             ORDER BY a.name LIMIT ?3", values![tenant, after, i64::from(limit)]).await?;
         Ok(rows)
     }
 

@@ -31,6 +31,7 @@ use crate::turn::Feed;
 
 /// The longest text of a message, in bytes.
 const MAX_TEXT_BYTES: usize = 256 << 10;
+const CHANNEL: &str = "http";
 const MAX_NAME_BYTES: usize = 200;
 const MAX_KEY_BYTES: usize = 200;
 /// The agent that answers messages to nobody in particular.
@@ -124,7 +125,7 @@ async fn say(
     let idempotency = idempotency(caller, &agent, headers, &message)?;
     let inbound = Inbound {
         only_if_idle: trigger.when_busy == WhenBusy::Refuse,
-        ..inbound(caller, agent, message, headers, idempotency)
+        ..inbound(CHANNEL, caller, agent, message, headers, idempotency)
     };
     let seat = api.host.inbox.seat().ok_or_else(Problem::busy)?;
     let inbox = &api.host.inbox;
@@ -204,7 +205,8 @@ fn show(view: TurnView) -> Result<Response, Problem> {
     Ok(of_turn(&turn, (status, Json(view)).into_response()))
 }
 
-fn inbound(
+pub(super) fn inbound(
+    channel: &str,
     caller: &Caller,
     agent: String,
     message: NewMessage,
@@ -213,7 +215,7 @@ fn inbound(
 ) -> Inbound {
     let user = message.user.unwrap_or_else(|| caller.name.clone());
     let author = types::Author {
-        id: format!("http:{user}"),
+        id: format!("{channel}:{user}"),
         name: Some(user),
     };
     let conversation = message
@@ -222,13 +224,13 @@ fn inbound(
     Inbound {
         tenant: caller.tenant.clone(),
         agent,
-        channel: "http".to_owned(),
+        channel: channel.to_owned(),
         user: Some(author.id.clone()),
         token: Some(caller.token.clone()),
         input: Input::Chat(types::Message {
             id: Uuid::now_v7().to_string(),
             conversation,
-            channel: "http".to_owned(),
+            channel: channel.to_owned(),
             author,
             text: message.text,
             at_ms: now_ms().unsigned_abs(),
@@ -256,7 +258,7 @@ fn context(headers: &HeaderMap) -> String {
     }
 }
 
-fn check(message: &NewMessage) -> Result<(), Problem> {
+pub(super) fn check(message: &NewMessage) -> Result<(), Problem> {
     if message.text.len() > MAX_TEXT_BYTES {
         return Err(Problem::new(
             Code::TooLarge,

@@ -50,9 +50,10 @@ async fn models(
 ) -> Result<Response, ApiError> {
     let caller = chatting(caller)?;
     let store = &api.host.store;
-    let agents = store.agents(&caller.tenant, "", MAX_MODELS).await?;
-    let answering = agents.iter().filter(|agent| agent.status == ENABLED);
-    let data: Vec<Value> = answering
+    let agents = store.answering_agents(&caller.tenant, "", MAX_MODELS);
+    let agents = agents.await?;
+    let data: Vec<Value> = agents
+        .iter()
         .map(|agent| view(&agent.name, agent.updated_at))
         .collect();
     Ok(Json(json!({"object": "list", "data": data})).into_response())

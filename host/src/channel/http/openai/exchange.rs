@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::super::auth::Caller;
 use super::super::messages::check_name;
+use super::super::watched::Watched;
 use super::super::{Api, Problem};
 use super::error::ApiError;
 use super::input::Question;
@@ -54,8 +55,7 @@ impl Exchange {
                 tenant: caller.tenant.clone(),
                 agent,
                 created_at: now_ms(),
-                feed,
-                is_over: false,
+                watched: Watched::new(&api.host, &caller.tenant, feed),
             }),
             Admitted::Busy(turn) => Err(ApiError::waits(&turn)),
             // Without an idempotency key nothing is repeated.
@@ -108,8 +108,7 @@ pub(super) struct Running {
     pub(super) agent: String,
     /// Milliseconds since 1970.
     pub(super) created_at: i64,
-    feed: Arc<Feed>,
-    is_over: bool,
+    watched: Watched,
 }
 
 /// How a turn came out.
@@ -124,18 +123,18 @@ pub(super) struct Answer {
 
 impl Running {
     pub(super) fn turn(&self) -> &str {
-        &self.feed.turn
+        &self.feed().turn
     }
 
     pub(super) fn feed(&self) -> &Arc<Feed> {
-        &self.feed
+        self.watched.feed()
     }
 
     /// Waits for the end.
     pub(super) async fn answer(&mut self) -> Result<Answer, ApiError> {
-        self.feed.rested().await;
-        if !self.feed.has_ended() {
-            self.is_over = true;
+        self.feed().rested().await;
+        if !self.feed().has_ended() {
+            self.leave();
             self.api.host.store.settle().await?;
             return Err(ApiError::waits(self.turn()));
         }
@@ -144,31 +143,13 @@ impl Running {
 
     /// The end that was just told of.
     pub(super) async fn end(&mut self) -> Result<Answer, ApiError> {
-        self.is_over = true;
-        load(&self.api, &self.tenant, &self.feed.turn).await
+        self.leave();
+        load(&self.api, &self.tenant, self.turn()).await
     }
 
     /// It goes on without the client.
     pub(super) fn leave(&mut self) {
-        self.is_over = true;
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if self.is_over || self.feed.has_ended() {
-            return;
-        }
-        let (host, tenant, turn) = (
-            Arc::clone(&self.api.host),
-            self.tenant.clone(),
-            self.feed.turn.clone(),
-        );
-        tokio::spawn(async move {
-            if let Err(error) = host.scheduler.cancel(&tenant, &turn).await {
-                tracing::warn!(turn, error = %format!("{error:#}"), "a turn that nobody waits for was not cancelled");
-            }
-        });
+        self.watched.leave();
     }
 }
 

@@ -1,0 +1,23 @@
+// What the judges in JavaScript share: one line for each check, and the exit code.
+
+export const URL = process.env.JUDGE_URL;
+export const TOKEN = process.env.JUDGE_TOKEN;
+
+export function check(name, ok, seen = "") {
+  if (!ok) process.exitCode = 1;
+  const why = typeof seen === "string" ? seen : JSON.stringify(seen);
+  console.log(`${ok ? "pass" : "FAIL"}  ${name}${ok ? "" : `: ${why}`}`);
+}
+
+export function equal(name, found, expected) {
+  check(name, found === expected, `${JSON.stringify(found)} is not ${JSON.stringify(expected)}`);
+}
+
+/** Runs some checks; what they do not catch is one that failed. */
+export async function run(name, work) {
+  try {
+    await work();
+  } catch (error) {
+    check(name, false, error.stack);
+  }
+}
