@@ -36,9 +36,10 @@ struct Ended {
 }
 
 /// Tells a collector of turns; without an address it does nothing.
-pub struct Telemetry(Mutex<Option<Worker>>, Option<Sender<Ended>>);
+pub struct Telemetry(Mutex<Option<Worker>>);
 
 struct Worker {
+    queue: Sender<Ended>,
     task: JoinHandle<()>,
     exporter: Arc<Exporter>,
 }
@@ -51,10 +52,10 @@ impl Telemetry {
     /// If the address cannot be used.
     pub fn start(config: &config::Telemetry, store: &Arc<Store>, io: &Handle) -> Result<Self> {
         let Some(endpoint) = &config.endpoint else {
-            return Ok(Self(Mutex::new(None), None));
+            return Ok(Self(Mutex::new(None)));
         };
         let exporter = Arc::new(Exporter::new(endpoint, config, io.clone())?);
-        let (sender, mut ended) = mpsc::channel::<Ended>(QUEUE);
+        let (queue, mut ended) = mpsc::channel::<Ended>(QUEUE);
         let (store, content, to) = (Arc::clone(store), config.content, Arc::clone(&exporter));
         let task = io.spawn(async move {
             while let Some(Ended { tenant, turn }) = ended.recv().await {
@@ -67,22 +68,25 @@ impl Telemetry {
                 }
             }
         });
-        Ok(Self(
-            Mutex::new(Some(Worker { task, exporter })),
-            Some(sender),
-        ))
+        let worker = Worker {
+            queue,
+            task,
+            exporter,
+        };
+        Ok(Self(Mutex::new(Some(worker))))
     }
 
     /// A turn has ended.
     pub fn ended(&self, tenant: &str, turn: &str) {
-        let Some(sender) = &self.1 else {
+        let worker = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(worker) = worker.as_ref() else {
             return;
         };
         let ended = Ended {
             tenant: tenant.to_owned(),
             turn: turn.to_owned(),
         };
-        if sender.try_send(ended).is_err() {
+        if worker.queue.try_send(ended).is_err() {
             metrics::counter!("anchorhold_telemetry_dropped_total").increment(1);
         }
     }
@@ -90,21 +94,17 @@ impl Telemetry {
     /// Sends what is still to be sent, as far as there is time.
     pub async fn close(&self) {
         let worker = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Worker { task, exporter }) = worker else {
+        let Some(Worker {
+            queue,
+            task,
+            exporter,
+        }) = worker
+        else {
             return;
         };
         // What is queued is read first.
-        let waiting = async {
-            while self
-                .1
-                .as_ref()
-                .is_some_and(|sender| sender.capacity() < QUEUE)
-            {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        let _ = tokio::time::timeout(PATIENCE, waiting).await;
-        task.abort();
+        drop(queue);
+        let _ = tokio::time::timeout(PATIENCE, task).await;
         // The last batch is sent by threads of their own.
         let closing = tokio::task::spawn_blocking(move || exporter.close());
         let _ = tokio::time::timeout(PATIENCE, closing).await;
