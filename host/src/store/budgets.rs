@@ -115,6 +115,15 @@ impl Store {
         self.as_now(tenant, rows).await
     }
 
+    /// The same without those of people and conversations, of which there may be
+    /// very many.
+    pub async fn shared_budgets(&self, tenant: &str) -> Result<Vec<BudgetRow>> {
+        let sql = "SELECT * FROM budgets WHERE (tenant_id = ?1 OR scope = 'all')
+                     AND scope NOT LIKE 'user:%' AND scope NOT LIKE 'conversation:%' ORDER BY scope, span";
+        let rows = self.all(sql, values![tenant]).await?;
+        self.as_now(tenant, rows).await
+    }
+
     /// The budgets that calls of this account count for, as they stand now.
     pub async fn budgets_of(&self, account: &Account) -> Result<Vec<BudgetRow>> {
         let sql = format!("SELECT * FROM budgets WHERE {MATCHES} ORDER BY scope, span");
@@ -308,7 +317,8 @@ fn whose(scope: &str) -> &'static str {
         "agent" => "tenant_id = ?1 AND agent = ?2",
         "conversation" => "tenant_id = ?1 AND conversation = ?2",
         "tenant" => "tenant_id = ?1 AND ?2 = tenant_id",
-        _ => "?1 IS NOT NULL AND ?2 IS NOT NULL",
+        // Tenant by tenant, as the index has them.
+        _ => "tenant_id IN (SELECT id FROM tenants) AND ?1 IS NOT NULL AND ?2 IS NOT NULL",
     }
 }
 

@@ -72,7 +72,8 @@ async fn metrics(State(api): State<Api>) -> Response {
     metrics::gauge!("anchorhold_loaded_components").set(counts.loaded_components as f64);
     metrics::gauge!("anchorhold_loaded_bytes").set(counts.loaded_bytes as f64);
     metrics::gauge!("anchorhold_turns_in_progress").set(api.host.scheduler.load() as f64);
-    match api.host.store.budgets(DEFAULT_TENANT).await {
+    // What people and conversations have is not for whoever may read this.
+    match api.host.store.shared_budgets(DEFAULT_TENANT).await {
         Ok(budgets) => budgets.iter().for_each(show_budget),
         Err(error) => tracing::warn!(error = %format!("{error:#}"), "budgets cannot be read"),
     }
@@ -85,12 +86,8 @@ async fn metrics(State(api): State<Api>) -> Response {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
-/// What is left of a budget; what people and conversations have is not shown to
-/// whoever may read metrics.
+/// What is left of a budget.
 fn show_budget(row: &BudgetRow) {
-    if row.scope.starts_with("user:") || row.scope.starts_with("conversation:") {
-        return;
-    }
     let left = |what: &'static str, limit: Option<i64>, used: i64| {
         if let Some(limit) = limit {
             let (scope, window) = (row.scope.clone(), row.span.name());
