@@ -44,7 +44,7 @@ pub use watch::{LastFailure, ProviderState};
 pub(crate) use draft::CallPiece;
 pub(crate) use failure::{failure, retry_class};
 pub(crate) use sink::Sink;
-pub(crate) use usage::{estimate, of_request as tokens_of};
+pub(crate) use usage::{estimate, free, of_request as tokens_of};
 
 use failure::unknown_alias;
 use health::{Breaker, Health};

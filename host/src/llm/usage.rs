@@ -136,6 +136,14 @@ pub(crate) fn sum(one: wire::Usage, other: wire::Usage) -> wire::Usage {
     }
 }
 
+/// No tokens at all, for nothing.
+pub(crate) fn free() -> wire::Usage {
+    wire::Usage {
+        cost_micro_usd: Some(0),
+        ..none()
+    }
+}
+
 /// No tokens at all, at no price.
 pub(crate) fn none() -> wire::Usage {
     wire::Usage {

@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, Either, select};
 
 use super::cached::Slot;
 use crate::clock::now_ms;
-use crate::llm::{Beginning, Generation};
+use crate::llm::{Beginning, Generation, free};
 use crate::runtime::bindings::llm;
 use crate::store::{BudgetRow, Estimate, JournalPart, Store, UsageRow, UsageStatus};
 use crate::turn::{Parked, ParkedCall, Refusable};
@@ -108,20 +108,8 @@ pub(super) fn usage_of_answer(
             status: UsageStatus::Failed,
             provider: made.generation().provider(),
             model: made.generation().model(),
-            ..usage(&nothing(), call, 0)
+            ..usage(&free(), call, 0)
         },
-    }
-}
-
-fn nothing() -> llm::Usage {
-    llm::Usage {
-        input_tokens: 0,
-        output_tokens: 0,
-        cache_read_tokens: 0,
-        cache_write_tokens: 0,
-        reasoning_tokens: 0,
-        estimated: false,
-        cost_micro_usd: Some(0),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::clock::now_ms;
 use crate::codec;
 use crate::config::LlmCache;
 use crate::guard::Guard;
-use crate::llm::Gateway;
+use crate::llm::{Gateway, free};
 use crate::runtime::bindings::llm;
 use crate::store::{NewCachedResponse, Store, UsageRow, UsageStatus};
 use crate::turn::Window;
@@ -115,17 +115,5 @@ pub(super) fn usage_of_hit(response: &llm::Response, call: i64) -> UsageRow {
         cost_micro_usd: Some(0),
         at: now_ms(),
         ..UsageRow::default()
-    }
-}
-
-fn free() -> llm::Usage {
-    llm::Usage {
-        input_tokens: 0,
-        output_tokens: 0,
-        cache_read_tokens: 0,
-        cache_write_tokens: 0,
-        reasoning_tokens: 0,
-        estimated: false,
-        cost_micro_usd: Some(0),
     }
 }
