@@ -9,6 +9,7 @@ mod chat;
 mod error;
 mod exchange;
 mod input;
+mod live;
 mod responses;
 
 use axum::extract::State;

@@ -106,6 +106,15 @@ impl Problem {
         problem
     }
 
+    /// The agent answers one message of a conversation at a time.
+    pub(super) fn busy_with(turn: &str) -> Self {
+        Self::new(
+            Code::Conflict,
+            "this agent answers one message of a conversation at a time; wait for the answer, or cancel it",
+        )
+        .about(turn)
+    }
+
     /// Too much of it lately.
     pub fn limited(detail: impl Into<String>, retry_after_ms: u64) -> Self {
         let mut problem = Self::new(Code::RateLimited, detail);

@@ -1,15 +1,11 @@
 //! Chat completions: the conversation comes with each request, so each is a
 //! conversation of its own here, and nothing that is stored is added to it.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::time::Duration;
-
 use axum::Json;
 use axum::extract::State;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::http::HeaderMap;
+use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream::{self, Stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -18,10 +14,11 @@ use super::super::named::of_turn;
 use super::super::{Api, Caller, Problem};
 use super::chatting;
 use super::error::ApiError;
-use super::exchange::{Answer, Exchange, Running};
+use super::exchange::{Answer, Exchange};
 use super::input::{Content, Question, Said, Tool, Who, tools};
+use super::live::{self, Form};
 use crate::runtime::bindings::types;
-use crate::turn::{FeedEvent, Reader, Receipt};
+use crate::turn::Receipt;
 
 /// A request, as far as it is read here.
 #[derive(Debug, Deserialize)]
@@ -72,6 +69,7 @@ struct CalledFunction {
 pub(super) async fn complete(
     State(api): State<Api>,
     caller: Result<Caller, Problem>,
+    headers: HeaderMap,
     body: Unread,
 ) -> Result<Response, ApiError> {
     let caller = chatting(caller)?;
@@ -86,10 +84,16 @@ pub(super) async fn complete(
             .as_ref()
             .is_some_and(|options| options.include_usage),
     );
-    let mut running = request.exchange()?.begin(&api, &caller).await?;
+    let mut running = request.exchange()?.begin(&api, &caller, &headers).await?;
     let turn = running.turn().to_owned();
     let response = if wants_stream {
-        respond(chunks(running, wants_usage))
+        let chunks = Chunks {
+            turn: turn.clone(),
+            agent: running.agent.clone(),
+            created_at: running.created_at,
+            wants_usage,
+        };
+        live::respond(running, chunks)
     } else {
         Json(completion(&running.answer().await?)).into_response()
     };
@@ -195,131 +199,60 @@ fn usage(receipt: &Receipt) -> Value {
     })
 }
 
-/// A stream that is being made.
+/// A stream of chunks.
 struct Chunks {
-    running: Running,
-    reader: Reader,
+    turn: String,
+    agent: String,
+    created_at: i64,
     wants_usage: bool,
-    /// What was shown by a chunk.
-    shown: String,
-    /// What is shown was taken back; chunks cannot be.
-    is_reset: bool,
-    waiting: VecDeque<String>,
-    is_over: bool,
 }
 
-fn chunks(running: Running, wants_usage: bool) -> impl Stream<Item = Result<Event, Infallible>> {
-    let reader = running.feed().read(0);
-    let chunks = Chunks {
-        running,
-        reader,
-        wants_usage,
-        shown: String::new(),
-        is_reset: false,
-        waiting: VecDeque::new(),
-        is_over: false,
-    };
-    stream::unfold(chunks, async |mut chunks| {
-        let data = chunks.next().await?;
-        Some((Ok(Event::default().data(data)), chunks))
-    })
-}
-
-impl Chunks {
-    async fn next(&mut self) -> Option<String> {
-        loop {
-            if let Some(data) = self.waiting.pop_front() {
-                return Some(data);
-            }
-            if self.is_over {
-                return None;
-            }
-            match self.reader.next().await {
-                Some((_, event)) => self.take(event).await,
-                None => self.is_over = true,
-            }
-        }
+impl Form for Chunks {
+    fn begin(&mut self) -> Vec<Event> {
+        vec![self.choice(&json!({"role": "assistant", "content": ""}), None)]
     }
 
-    async fn take(&mut self, event: FeedEvent) {
-        match event {
-            FeedEvent::Started => self.choice(&json!({"role": "assistant", "content": ""}), None),
-            FeedEvent::Text { text } if !self.is_reset => self.text(text),
-            FeedEvent::Reset => self.is_reset = true,
-            FeedEvent::Completed | FeedEvent::Failed { .. } | FeedEvent::Cancelled => {
-                match self.running.end().await {
-                    Ok(answer) => self.finish(&answer),
-                    Err(error) => self.fail(&error),
-                }
-            }
-            FeedEvent::Waiting => {
-                self.running.leave();
-                let error = ApiError::waits(self.running.turn());
-                self.fail(&error);
-            }
-            FeedEvent::Queued { .. }
-            | FeedEvent::Text { .. }
-            | FeedEvent::ToolStarted { .. }
-            | FeedEvent::ToolCompleted { .. }
-            | FeedEvent::Asked { .. } => {}
-        }
+    fn text(&mut self, piece: &str) -> Vec<Event> {
+        vec![self.choice(&json!({ "content": piece }), None)]
     }
 
-    fn text(&mut self, text: String) {
-        self.choice(&json!({ "content": text }), None);
-        self.shown.push_str(&text);
-    }
-
-    fn finish(&mut self, answer: &Answer) {
-        let text = &answer.reply.text;
-        // Where something else was shown the answer follows whole.
-        let rest = match text.strip_prefix(self.shown.as_str()) {
-            Some(rest) => rest.to_owned(),
-            None => format!("\n\n{text}"),
-        };
-        if !rest.is_empty() {
-            self.text(rest);
-        }
+    fn finish(&mut self, answer: &Answer) -> Vec<Event> {
+        let mut events = Vec::new();
         for (index, called) in answer.reply.tool_calls.iter().enumerate() {
             let mut called = call(called);
             called["index"] = index.into();
-            self.choice(&json!({ "tool_calls": [called] }), None);
+            events.push(self.choice(&json!({ "tool_calls": [called] }), None));
         }
-        self.choice(&json!({}), Some(finish_reason(&answer.reply)));
+        events.push(self.choice(&json!({}), Some(finish_reason(&answer.reply))));
         if self.wants_usage {
-            let usage = usage(&answer.receipt);
-            self.push(&json!([]), &usage);
+            events.push(self.chunk(&json!([]), &usage(&answer.receipt)));
         }
-        self.waiting.push_back("[DONE]".to_owned());
-        self.is_over = true;
+        events.push(Event::default().data("[DONE]"));
+        events
     }
 
-    fn fail(&mut self, error: &ApiError) {
+    fn fail(&mut self, error: &ApiError) -> Vec<Event> {
         let data = json!({ "error": error.body() }).to_string();
-        self.waiting.push_back(data);
-        self.is_over = true;
+        vec![Event::default().data(data)]
     }
+}
 
-    fn choice(&mut self, delta: &Value, finish_reason: Option<&str>) {
+impl Chunks {
+    fn choice(&self, delta: &Value, finish_reason: Option<&str>) -> Event {
         let choice = json!([{
             "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason,
         }]);
-        self.push(&choice, &Value::Null);
+        self.chunk(&choice, &Value::Null)
     }
 
-    fn push(&mut self, choices: &Value, usage: &Value) {
+    fn chunk(&self, choices: &Value, usage: &Value) -> Event {
         let mut chunk = json!({
-            "id": id_of(self.running.turn()), "object": "chat.completion.chunk", "created": self.running.created_at / 1_000,
-            "model": self.running.agent, "choices": choices,
+            "id": id_of(&self.turn), "object": "chat.completion.chunk", "created": self.created_at / 1_000,
+            "model": self.agent, "choices": choices,
         });
         if self.wants_usage {
             chunk["usage"] = usage.clone();
         }
-        self.waiting.push_back(chunk.to_string());
+        Event::default().data(chunk.to_string())
     }
-}
-
-fn respond(events: impl Stream<Item = Result<Event, Infallible>> + Send + 'static) -> Response {
-    let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
-    Sse::new(events).keep_alive(keep_alive).into_response()
 }

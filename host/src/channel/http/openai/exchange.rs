@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use uuid::Uuid;
+use axum::http::HeaderMap;
 
 use super::super::auth::Caller;
-use super::super::messages::check_name;
+use super::super::messages::{check_name, traceparent};
 use super::super::watched::Watched;
 use super::super::{Api, Problem};
 use super::error::ApiError;
@@ -37,7 +37,12 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Takes it in; it runs then.
-    pub(super) async fn begin(self, api: &Api, caller: &Caller) -> Result<Running, ApiError> {
+    pub(super) async fn begin(
+        self,
+        api: &Api,
+        caller: &Caller,
+        headers: &HeaderMap,
+    ) -> Result<Running, ApiError> {
         check_name("user", self.user.as_deref())?;
         let agents = &api.host.agents;
         let trigger = agents.chat_trigger(&caller.tenant, &self.agent).await?;
@@ -45,7 +50,7 @@ impl Exchange {
         let agent = self.agent.clone();
         let inbound = Inbound {
             only_if_idle: trigger.when_busy == WhenBusy::Refuse,
-            ..self.inbound(caller)
+            ..self.inbound(caller, headers)
         };
         let seat = api.host.inbox.seat().ok_or_else(Problem::busy)?;
         let admitted = api.host.inbox.admit(inbound, seat).await;
@@ -57,7 +62,7 @@ impl Exchange {
                 created_at: now_ms(),
                 watched: Watched::new(&api.host, &caller.tenant, feed),
             }),
-            Admitted::Busy(turn) => Err(ApiError::waits(&turn)),
+            Admitted::Busy(turn) => Err(Problem::busy_with(&turn).into()),
             // Without an idempotency key nothing is repeated.
             Admitted::Repeated(_) | Admitted::KeyReused => {
                 Err(Problem::internal("a request without a key was taken for another").into())
@@ -65,13 +70,13 @@ impl Exchange {
         }
     }
 
-    fn inbound(self, caller: &Caller) -> Inbound {
+    fn inbound(self, caller: &Caller, headers: &HeaderMap) -> Inbound {
         let user = self.user.unwrap_or_else(|| caller.name.clone());
         let author = types::Author {
             id: format!("{CHANNEL}:{user}"),
             name: Some(user),
         };
-        let context_json = self.question.context(&self.wishes);
+        let context_json = self.question.context(&self.wishes, traceparent(headers));
         let conversation = self.conversation;
         Inbound {
             tenant: caller.tenant.clone(),
@@ -80,17 +85,12 @@ impl Exchange {
             user: Some(author.id.clone()),
             token: Some(caller.token.clone()),
             input: Input::Chat(types::Message {
-                id: Uuid::now_v7().to_string(),
-                conversation: conversation.unwrap_or_else(|| Uuid::now_v7().to_string()),
-                channel: CHANNEL.to_owned(),
-                author,
-                text: self.question.text,
-                at_ms: now_ms().unsigned_abs(),
                 attachments: self.question.attachments,
                 history: self.question.history,
                 client_tools: self.tools,
                 client_tool_results: self.question.results,
                 context_json,
+                ..types::Message::new(CHANNEL, conversation, author, self.question.text)
             }),
             idempotency: None,
             delivery: None,

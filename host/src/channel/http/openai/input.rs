@@ -200,8 +200,12 @@ impl Question {
     }
 
     /// What the channel knows besides, for agents that care.
-    pub(super) fn context(&self, wishes: &Value) -> String {
-        json!({"instructions": self.instructions, "wishes": wishes}).to_string()
+    pub(super) fn context(&self, wishes: &Value, traceparent: Option<&str>) -> String {
+        let mut context = json!({"instructions": self.instructions, "wishes": wishes});
+        if let Some(traceparent) = traceparent {
+            context["traceparent"] = traceparent.into();
+        }
+        context.to_string()
     }
 }
 

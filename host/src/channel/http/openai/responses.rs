@@ -5,6 +5,7 @@ mod stream;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,8 +17,10 @@ use super::chatting;
 use super::error::ApiError;
 use super::exchange::{Answer, Exchange, load};
 use super::input::{Content, Question, Said, Tool, Who, tools};
+use super::live;
 use crate::runtime::bindings::types;
 use crate::store::Scope;
+use stream::Events;
 
 /// A request, as far as it is read here.
 #[derive(Debug, Deserialize)]
@@ -71,6 +74,7 @@ struct Echo {
 pub(super) async fn respond(
     State(api): State<Api>,
     caller: Result<Caller, Problem>,
+    headers: HeaderMap,
     body: Unread,
 ) -> Result<Response, ApiError> {
     let caller = chatting(caller)?;
@@ -89,10 +93,14 @@ pub(super) async fn respond(
         metadata: request.metadata.clone().unwrap_or_else(|| json!({})),
     };
     let wants_stream = request.stream;
-    let mut running = request.exchange(previous)?.begin(&api, &caller).await?;
+    let mut running = request
+        .exchange(previous)?
+        .begin(&api, &caller, &headers)
+        .await?;
     let turn = running.turn().to_owned();
     let response = if wants_stream {
-        stream::respond(running, echo)
+        let events = Events::of(&running, echo);
+        live::respond(running, events)
     } else {
         Json(completed(&running.answer().await?, &echo)).into_response()
     };
