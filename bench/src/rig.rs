@@ -155,20 +155,9 @@ pub(crate) fn with_deadline(agent: &ResolvedAgent, wall_ms: u64) -> Arc<Resolved
 }
 
 pub(crate) fn message(text: &str) -> types::Message {
-    types::Message {
-        id: "0190c5a0-0000-7000-8000-000000000001".to_owned(),
-        conversation: "0190c5a0-0000-7000-8000-000000000002".to_owned(),
-        channel: "http".to_owned(),
-        author: types::Author {
-            id: "http:bench".to_owned(),
-            name: Some("bench".to_owned()),
-        },
-        text: text.to_owned(),
-        at_ms: now_ms().unsigned_abs(),
-        attachments: Vec::new(),
-        history: Vec::new(),
-        client_tools: Vec::new(),
-        client_tool_results: Vec::new(),
-        context_json: "{}".to_owned(),
-    }
+    let author = types::Author {
+        id: "http:bench".to_owned(),
+        name: Some("bench".to_owned()),
+    };
+    types::Message::new("http", None, author, text.to_owned())
 }

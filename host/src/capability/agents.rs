@@ -5,12 +5,10 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use uuid::Uuid;
 use wasmtime::component::HasData;
 
 use super::error;
 use super::llm::Generations;
-use crate::clock::now_ms;
 use crate::inbox::{Inbound, Inbox};
 use crate::registry::Grant;
 use crate::runtime::bindings::{agents, types};
@@ -61,7 +59,7 @@ impl<'a> Agents<'a> {
                 channel: CHANNEL.to_owned(),
                 user: identity.user.clone(),
                 token: None,
-                input: Input::Chat(message(author, text)),
+                input: Input::Chat(types::Message::new(CHANNEL, None, author, text.to_owned())),
                 idempotency: None,
                 delivery: None,
                 parent: Some(Parent {
@@ -76,22 +74,6 @@ impl<'a> Agents<'a> {
 }
 
 const CHANNEL: &str = "agents";
-
-fn message(author: types::Author, text: &str) -> types::Message {
-    types::Message {
-        id: Uuid::now_v7().to_string(),
-        conversation: Uuid::now_v7().to_string(),
-        channel: CHANNEL.to_owned(),
-        author,
-        text: text.to_owned(),
-        at_ms: now_ms().unsigned_abs(),
-        attachments: Vec::new(),
-        history: Vec::new(),
-        client_tools: Vec::new(),
-        client_tool_results: Vec::new(),
-        context_json: "{}".to_owned(),
-    }
-}
 
 /// Something that is to be said to another agent.
 struct Errand {

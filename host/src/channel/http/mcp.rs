@@ -8,7 +8,8 @@ mod call;
 mod origin;
 mod tools;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -33,6 +34,7 @@ const SESSION: &str = "mcp-session-id";
 
 pub(super) fn router(api: &Api) -> Router<Api> {
     let sessions = Arc::new(sessions());
+    let owners = Arc::new(Owners::default());
     let agents = Agents { api: api.clone() };
     let server = StreamableHttpService::new(
         move || Ok(agents.clone()),
@@ -43,10 +45,14 @@ pub(super) fn router(api: &Api) -> Router<Api> {
                      caller: Result<Caller, Problem>,
                      request: Request,
                      next: Next| {
-        let sessions = Arc::clone(&sessions);
+        let (sessions, owners) = (Arc::clone(&sessions), Arc::clone(&owners));
         async move {
-            match admit(&api, &sessions, caller, request).await {
-                Ok(request) => answer(request, next).await,
+            match admit(&api, &sessions, &owners, caller, request).await {
+                Ok((token, request)) => {
+                    let response = answer(request, next).await;
+                    owners.note(response.headers(), token, &sessions).await;
+                    response
+                }
                 Err(problem) => problem.into_response(),
             }
         }
@@ -76,9 +82,10 @@ fn config(api: &Api) -> StreamableHttpServerConfig {
 async fn admit(
     api: &Api,
     sessions: &LocalSessionManager,
+    owners: &Owners,
     caller: Result<Caller, Problem>,
     mut request: Request,
-) -> Result<Request, Problem> {
+) -> Result<(String, Request), Problem> {
     origin::check(request.headers(), &api.host.config.server)?;
     let caller = caller?;
     caller.require(Scope::Chat)?;
@@ -87,8 +94,46 @@ async fn admit(
         let detail = "there are too many sessions; end one with DELETE /mcp, or speak 2026-07-28, which needs none";
         return Err(Problem::new(Code::Busy, detail));
     }
+    owners.check(request.headers(), &caller.token)?;
+    let token = caller.token.clone();
     request.extensions_mut().insert(caller);
-    Ok(request)
+    Ok((token, request))
+}
+
+/// Whose sessions are: the ids of tokens by those of sessions.
+#[derive(Default)]
+struct Owners(Mutex<HashMap<String, String>>);
+
+impl Owners {
+    /// To other tokens a session is not there.
+    fn check(&self, headers: &HeaderMap, token: &str) -> Result<(), Problem> {
+        let session = headers.get(SESSION).and_then(|id| id.to_str().ok());
+        let owner = session.and_then(|session| self.map().get(session).cloned());
+        match owner {
+            Some(owner) if owner != token => {
+                Err(Problem::new(Code::NotFound, "there is no such session"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes a session that was opened, and forgets those that have ended.
+    async fn note(&self, headers: &HeaderMap, token: String, sessions: &LocalSessionManager) {
+        let session = headers.get(SESSION);
+        let Some(session) = session.and_then(|id| id.to_str().ok()) else {
+            return;
+        };
+        let open = sessions.sessions.read().await;
+        let mut owners = self.map();
+        owners.entry(session.to_owned()).or_insert(token);
+        if owners.len() > 2 * MAX_SESSIONS {
+            owners.retain(|id, _| open.contains_key(id.as_str()));
+        }
+    }
+
+    fn map(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The end of a session is final, not only accepted: Python's client takes 202

@@ -14,13 +14,11 @@ use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use super::extract::{Path, Unread};
 use super::named::of_turn;
 use super::turns::{TurnView, own_conversation};
 use super::{Api, Caller, Code, Problem, callback, sse};
-use crate::clock::now_ms;
 use crate::inbox::{Admitted, Inbound};
 use crate::registry::WhenBusy;
 use crate::runtime::Input;
@@ -141,11 +139,7 @@ async fn say(
             Code::IdempotencyMismatch,
             "this idempotency key was used before with another message",
         )),
-        Admitted::Busy(turn) => Err(Problem::new(
-            Code::Conflict,
-            "this agent answers one message of a conversation at a time; wait for the answer, or cancel it",
-        )
-        .about(&turn)),
+        Admitted::Busy(turn) => Err(Problem::busy_with(&turn)),
     }
 }
 
@@ -218,9 +212,6 @@ pub(super) fn inbound(
         id: format!("{channel}:{user}"),
         name: Some(user),
     };
-    let conversation = message
-        .conversation
-        .unwrap_or_else(|| Uuid::now_v7().to_string());
     Inbound {
         tenant: caller.tenant.clone(),
         agent,
@@ -228,17 +219,8 @@ pub(super) fn inbound(
         user: Some(author.id.clone()),
         token: Some(caller.token.clone()),
         input: Input::Chat(types::Message {
-            id: Uuid::now_v7().to_string(),
-            conversation,
-            channel: channel.to_owned(),
-            author,
-            text: message.text,
-            at_ms: now_ms().unsigned_abs(),
-            attachments: Vec::new(),
-            history: Vec::new(),
-            client_tools: Vec::new(),
-            client_tool_results: Vec::new(),
             context_json: context(headers),
+            ..types::Message::new(channel, message.conversation, author, message.text)
         }),
         idempotency,
         delivery: None,
@@ -250,12 +232,16 @@ pub(super) fn inbound(
 
 /// What the channel knows besides: the trace that the request belongs to.
 fn context(headers: &HeaderMap) -> String {
-    let header = headers.get("traceparent");
-    let header = header.and_then(|header| header.to_str().ok());
-    match header.filter(|header| is_traceparent(header)) {
+    match traceparent(headers) {
         Some(header) => json!({ "traceparent": header }).to_string(),
         None => "{}".to_owned(),
     }
+}
+
+/// The trace that a request belongs to, as W3C's trace context has it.
+pub(super) fn traceparent(headers: &HeaderMap) -> Option<&str> {
+    let header = headers.get("traceparent")?.to_str().ok()?;
+    is_traceparent(header).then_some(header)
 }
 
 pub(super) fn check(message: &NewMessage) -> Result<(), Problem> {

@@ -1,9 +1,9 @@
 //! One call of a tool as a turn: taken in like any message, cancelled with the
 //! call, answered with what was stored.
 
-use axum::http::HeaderMap;
 use std::sync::Arc;
 
+use axum::http::HeaderMap;
 use rmcp::model::{
     CallToolResult, ContentBlock, JsonObject, ProgressNotificationParam, ProgressToken,
 };
@@ -35,6 +35,8 @@ struct Arguments {
 pub(super) struct Call<'a> {
     pub(super) api: &'a Api,
     pub(super) caller: Caller,
+    /// Of the request that carries the call.
+    pub(super) headers: HeaderMap,
     pub(super) agent: String,
 }
 
@@ -68,25 +70,14 @@ impl Call<'_> {
         let agent = self.agent.clone();
         let inbound = Inbound {
             only_if_idle: trigger.when_busy == WhenBusy::Refuse,
-            ..inbound(
-                CHANNEL,
-                &self.caller,
-                agent,
-                message,
-                &HeaderMap::new(),
-                None,
-            )
+            ..inbound(CHANNEL, &self.caller, agent, message, &self.headers, None)
         };
         let inbox = &self.api.host.inbox;
         let seat = inbox.seat().ok_or_else(Problem::busy)?;
         let admitted = inbox.admit(inbound, seat).await;
         match admitted.map_err(|error| Problem::not_taken(&error))? {
             Admitted::Turn(feed) => Ok(feed),
-            Admitted::Busy(turn) => Err(Problem::new(
-                Code::Conflict,
-                "this agent answers one message of a conversation at a time; wait for the answer",
-            )
-            .about(&turn)),
+            Admitted::Busy(turn) => Err(Problem::busy_with(&turn)),
             // Without an idempotency key nothing is repeated.
             Admitted::Repeated(_) | Admitted::KeyReused => Err(Problem::internal(
                 "a call without a key was taken for another",

@@ -102,6 +102,7 @@ impl ServerHandler for Agents {
         let call = Call {
             api: &self.api,
             caller: caller(&context)?.clone(),
+            headers: parts(&context)?.headers.clone(),
             agent: request.name.into_owned(),
         };
         let arguments = request.arguments.unwrap_or_default();
@@ -111,9 +112,13 @@ impl ServerHandler for Agents {
 
 /// Who sent the request; the gate has put it there.
 fn caller(context: &RequestContext<RoleServer>) -> Result<&Caller, ErrorData> {
-    let parts = context.extensions.get::<Parts>();
-    let caller = parts.and_then(|parts| parts.extensions.get::<Caller>());
+    let caller = parts(context)?.extensions.get::<Caller>();
     caller.ok_or_else(|| ErrorData::invalid_request("send a token", None))
+}
+
+fn parts(context: &RequestContext<RoleServer>) -> Result<&Parts, ErrorData> {
+    let parts = context.extensions.get::<Parts>();
+    parts.ok_or_else(|| ErrorData::invalid_request("send a request", None))
 }
 
 fn tool(agent: &AnsweringAgent) -> Tool {
