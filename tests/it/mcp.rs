@@ -298,6 +298,27 @@ async fn who_may_not_is_refused_before_anything_is_read() {
 }
 
 #[tokio::test]
+async fn a_session_is_there_for_its_token_alone() {
+    let host = start().await;
+    let session = Session::begin(&host).await;
+    let other = json!({"name": "other", "scopes": ["chat"]});
+    let other = host.post("/api/v1/tokens", &other).await.body;
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}});
+    let request = |token: &str| {
+        let request = reqwest::Client::new().post(format!("{}/mcp", host.url));
+        let request = request.bearer_auth(token).json(&list);
+        request
+            .header("accept", "application/json, text/event-stream")
+            .header("mcp-session-id", &session.id)
+            .header("mcp-protocol-version", BEFORE)
+    };
+    let other = request(other["token"].as_str().unwrap());
+    assert_eq!(other.send().await.unwrap().status(), 404);
+    let own = session.request(2, "tools/list", &json!({}));
+    assert_eq!(own.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
 async fn what_is_not_the_protocol_is_refused() {
     let host = TestHost::new()
         .plugin("assistant")

@@ -10,6 +10,9 @@ const SCRIPT: &str = r#"
 when = { has_tool_result = true }
 reply = { text = "The tool said {tool_result}" }
 [[rules]]
+when = { last = { contains = ["both"] }, tool = "weather" }
+reply = { tool_calls = [{ name = "weather", arguments = { city = "Oslo" } }, { name = "weather", arguments = { city = "Rome" } }] }
+[[rules]]
 when = { last = { contains = ["weather"] }, tool = "weather" }
 reply = { tool_calls = [{ name = "weather", arguments = { city = "Oslo" } }] }
 [[rules]]
@@ -245,6 +248,29 @@ async fn a_responses_tool_goes_to_the_client_and_back() {
     let second = host.post("/v1/responses", &second).await.body;
     let text = &second["output"][0]["content"][0]["text"];
     assert_eq!(text, "The tool said sunny", "{second:#}");
+}
+
+#[tokio::test]
+async fn calls_of_one_streamed_response_have_places_of_their_own() {
+    let host = start().await;
+    let mut tool = weather();
+    tool["type"] = "function".into();
+    let body = json!({"model": "assistant", "input": "both?", "tools": [tool], "stream": true});
+    let events = stream(&host, "/v1/responses", &body).await;
+    let calls: Vec<_> = events
+        .iter()
+        .filter(|event| event["type"] == "response.output_item.done")
+        .filter(|event| event["item"]["type"] == "function_call")
+        .map(|event| (&event["output_index"], &event["item"]["arguments"]))
+        .collect();
+    let (oslo, rome) = (json!(r#"{"city":"Oslo"}"#), json!(r#"{"city":"Rome"}"#));
+    assert_eq!(
+        calls,
+        [(&json!(0), &oslo), (&json!(1), &rome)],
+        "{events:#?}"
+    );
+    let completed = &events[events.len() - 1]["response"]["output"];
+    assert_eq!(completed[1]["arguments"], rome, "{completed:#}");
 }
 
 #[tokio::test]

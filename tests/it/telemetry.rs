@@ -8,6 +8,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -213,7 +214,7 @@ async fn turns_that_ask_turns_and_callers_with_a_trace_are_one_trace() {
             "traceparent",
             "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         )
-        .json(&serde_json::json!({"text": "agent ask other echo hi"}));
+        .json(&json!({"text": "agent ask other echo hi"}));
     let answer = anchorhold_tests::Answer::read(request.send().await.unwrap()).await;
     assert_eq!(answer.text(), "hi");
     let spans = collector.wait_for(&host, 3).await;
@@ -222,6 +223,56 @@ async fn turns_that_ask_turns_and_callers_with_a_trace_are_one_trace() {
     assert_eq!(hex(&asking.parent_span_id), "b7ad6b7169203331");
     assert_eq!(asked.trace_id, asking.trace_id);
     assert_eq!(asked.parent_span_id, asking.span_id);
+}
+
+#[tokio::test]
+async fn every_way_in_goes_on_with_the_trace_of_its_caller() {
+    let collector = Collector::start().await;
+    let endpoint = format!("http://127.0.0.1:{}", collector.port);
+    let host = TestHost::new().plugin("assistant").script(SCRIPT);
+    let host = host.set("telemetry.endpoint", endpoint).start().await;
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+        "name": "assistant", "arguments": {"text": "hi"}, "_meta": {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {},
+        },
+    }});
+    let asks = json!([{"role": "user", "content": "hi"}]);
+    let ways = [
+        ("/mcp", call, "a"),
+        (
+            "/v1/chat/completions",
+            json!({"model": "assistant", "messages": asks}),
+            "b",
+        ),
+        (
+            "/v1/responses",
+            json!({"model": "assistant", "input": "hi"}),
+            "c",
+        ),
+    ];
+    for (path, body, digit) in &ways {
+        let trace = format!("00-{}-b7ad6b7169203331-01", digit.repeat(32));
+        let request = host.request("POST", path).header("traceparent", trace);
+        let request = request
+            .header("accept", "application/json, text/event-stream")
+            .header("mcp-protocol-version", "2026-07-28")
+            .header("mcp-method", "tools/call")
+            .header("mcp-name", "assistant");
+        let response = request.json(body).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        response.bytes().await.unwrap();
+    }
+    // What has just ended is sent before the host goes.
+    host.stop().await;
+    let spans = collector.spans.lock().unwrap();
+    for (path, _, digit) in ways {
+        let found = spans
+            .iter()
+            .any(|span| hex(&span.trace_id) == digit.repeat(32));
+        assert!(found, "{path}");
+    }
 }
 
 #[tokio::test]

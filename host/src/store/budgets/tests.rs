@@ -101,6 +101,33 @@ fn reservation(call: i64, cost: u64) -> Reservation {
 }
 
 #[test]
+fn what_a_window_used_is_looked_up_by_the_index() {
+    let ledger = Ledger::empty();
+    for scope in [
+        "all",
+        "tenant:t",
+        "channel:c",
+        "user:u",
+        "agent:a",
+        "conversation:c",
+    ] {
+        let plan = format!("EXPLAIN QUERY PLAN {}", sums_sql(scope));
+        let mut plan = ledger.db.prepare(&plan).unwrap();
+        let steps = plan
+            .query_map(params!["default", "t", 0, NOW], |row| {
+                row.get::<_, String>(3)
+            })
+            .unwrap();
+        let steps: Vec<_> = steps.map(Result::unwrap).collect();
+        let of_usage = steps.iter().find(|step| step.contains(" usage")).unwrap();
+        assert!(
+            of_usage.starts_with("SEARCH") && of_usage.contains("at>"),
+            "{scope}: {steps:?}"
+        );
+    }
+}
+
+#[test]
 fn what_is_reserved_cannot_be_reserved_again() {
     let ledger = Ledger::empty().limit("all", Span::Day, 100);
     ledger.reserve(1, 60, NOW).unwrap();
