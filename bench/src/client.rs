@@ -99,6 +99,12 @@ pub(crate) enum Load {
         agent: &'static str,
         text: &'static str,
     },
+    /// One of OpenAI's API.
+    Completion {
+        model: &'static str,
+        text: &'static str,
+        stream: bool,
+    },
     Get(&'static str),
 }
 
@@ -127,6 +133,23 @@ async fn ask_until(address: String, end: Instant, load: Load) -> Result<Samples>
         let started = Instant::now();
         match load {
             Load::Message { agent, text } => drop(client.say(agent, text).await?),
+            Load::Completion {
+                model,
+                text,
+                stream,
+            } => {
+                let message = serde_json::json!({"role": "user", "content": text});
+                let body =
+                    serde_json::json!({"model": model, "messages": [message], "stream": stream});
+                let (status, answer) = client
+                    .post("/v1/chat/completions", body.to_string())
+                    .await?;
+                let is_whole = memchr::memmem::find(&answer, b"Here ").is_some();
+                ensure!(
+                    status == StatusCode::OK && is_whole,
+                    "{model} answered {status}"
+                );
+            }
             Load::Get(path) => {
                 let (status, _) = client.get(path).await.context("asking")?;
                 ensure!(status == StatusCode::OK, "{path} answered {status}");

@@ -80,17 +80,9 @@ impl Host {
         self.child.id().context("the host has ended")
     }
 
-    /// Waits until an agent answers, which its component's compilation delays at first.
+    /// Waits until an agent answers.
     pub(crate) async fn wait_for(&self, agent: &str, text: &str) -> Result<()> {
-        let mut client = Client::connect(&self.address).await?;
-        let begun = Instant::now();
-        loop {
-            match client.say(agent, text).await {
-                Ok(_) => return Ok(()),
-                Err(error) if begun.elapsed() > PATIENCE => return Err(error),
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-            }
-        }
+        wait_for(&self.address, agent, text).await
     }
 
     /// The value of a metric without labels.
@@ -104,6 +96,19 @@ impl Host {
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         value.map_or(Ok(0.0), |value| Ok(value.trim().parse()?))
+    }
+}
+
+/// Waits until an agent answers, which its component's compilation delays at first.
+pub(crate) async fn wait_for(address: &str, agent: &str, text: &str) -> Result<()> {
+    let mut client = Client::connect(address).await?;
+    let begun = Instant::now();
+    loop {
+        match client.say(agent, text).await {
+            Ok(_) => return Ok(()),
+            Err(error) if begun.elapsed() > PATIENCE => return Err(error),
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
     }
 }
 

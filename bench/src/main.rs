@@ -11,8 +11,10 @@ mod host;
 mod http;
 mod journal;
 mod machine;
+mod one_way;
 mod place;
 mod provider;
+mod race;
 mod recorded;
 mod register;
 mod replay;
@@ -26,7 +28,7 @@ mod table;
 mod turn;
 mod waiting;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
@@ -59,6 +61,9 @@ struct Options {
     /// A folder on the disk to be measured; what is made in it is removed again.
     #[arg(long)]
     dir: PathBuf,
+    /// Where Python finds litellm, for `race`.
+    #[arg(long)]
+    litellm: Option<PathBuf>,
     /// The document whose table is replaced.
     #[arg(long)]
     record: Option<PathBuf>,
@@ -80,6 +85,7 @@ enum Name {
     Resume,
     Replay,
     Gateway,
+    Race,
 }
 
 fn main() -> Result<()> {
@@ -92,7 +98,7 @@ fn main() -> Result<()> {
 fn run(options: &Options) -> Result<()> {
     let load = machine::load()?;
     let place = place::Place::new(&options.dir, &options.guests)?;
-    let table = measure(options.name, &place)?;
+    let table = measure(options.name, &place, options.litellm.as_deref())?;
     let text = table.render(&load)?;
     print!("{text}");
     match &options.record {
@@ -102,7 +108,7 @@ fn run(options: &Options) -> Result<()> {
 }
 
 /// What drives a host from outside gets one thread, so that it leaves the host what there is.
-fn measure(name: Name, place: &place::Place) -> Result<Table> {
+fn measure(name: Name, place: &place::Place, litellm: Option<&Path>) -> Result<Table> {
     let (threads, work): (usize, LocalBoxFuture<'_, Result<Table>>) = match name {
         Name::Machine => (1, Box::pin(machine::measure(place))),
         Name::Turn => (2, Box::pin(turn::measure(place))),
@@ -116,7 +122,8 @@ fn measure(name: Name, place: &place::Place) -> Result<Table> {
         Name::Waiting => (1, Box::pin(waiting::measure(place))),
         Name::Suspended => (1, Box::pin(suspended::measure(place))),
         Name::Http => (1, Box::pin(http::measure(place))),
-        Name::Gateway => (1, Box::pin(gateway::measure(place))),
+        Name::Gateway => (2, Box::pin(gateway::measure(place))),
+        Name::Race => (1, Box::pin(race::measure(place, litellm))),
         Name::Fair => (1, Box::pin(fair::measure(place))),
     };
     let runtime = if threads == 1 {

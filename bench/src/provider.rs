@@ -24,6 +24,12 @@ const ANSWER: &str = concat!(
     "data: [DONE]\n\n",
 );
 
+const WHOLE: &str = concat!(
+    "{\"id\":\"1\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,",
+    "\"message\":{\"role\":\"assistant\",\"content\":\"Here I am.\"},\"finish_reason\":\"stop\"}],",
+    "\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":3,\"total_tokens\":12}}",
+);
+
 /// When a request was there whole, and when its answer was handed to the socket.
 struct Exchange {
     asked: Instant,
@@ -78,6 +84,15 @@ impl Provider {
         gaps
     }
 
+    /// When it was asked.
+    pub(crate) fn take_asked(&self) -> Vec<Instant> {
+        let mut exchanges = self
+            .exchanges
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        exchanges.drain(..).map(|exchange| exchange.asked).collect()
+    }
+
     pub(crate) fn calls(&self) -> usize {
         self.exchanges
             .lock()
@@ -91,11 +106,18 @@ async fn answer(
     exchanges: Arc<Mutex<Vec<Exchange>>>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     // What is wrong with a body the host will notice.
-    let _ = request.into_body().collect().await;
+    let body = request.into_body().collect().await;
     let asked = Instant::now();
+    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+    let is_streamed = memchr::memmem::find(&body, b"\"stream\":true").is_some();
+    let (kind, answer) = if is_streamed {
+        ("text/event-stream", ANSWER)
+    } else {
+        ("application/json", WHOLE)
+    };
     let response = Response::builder()
-        .header("content-type", "text/event-stream")
-        .body(Full::new(Bytes::from_static(ANSWER.as_bytes())));
+        .header("content-type", kind)
+        .body(Full::new(Bytes::from_static(answer.as_bytes())));
     let exchange = Exchange {
         asked,
         answered: Instant::now(),

@@ -429,10 +429,17 @@ impl Provider {
     }
 }
 
+/// The most tokens that a request can have which is looked at where it is: that takes no longer
+/// than to wake another thread.
+const LITTLE: u64 = 2_048;
+
 /// A request as it may be sent.
 async fn guarded(guard: &Guard, request: wire::Request) -> Result<wire::Request, wire::Error> {
     if !guard.looks_at_input() {
         return Ok(request);
+    }
+    if usage::most_of_request(&request) <= LITTLE {
+        return Ok(guard.request(request)?);
     }
     let guard = guard.clone();
     let passed = spawn_blocking(move || guard.request(request)).await;

@@ -6,10 +6,10 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::workspace::Workspace;
-use crate::{guests, step, wasm_target};
+use crate::{foreign, guests, step, wasm_target};
 
 /// In the order in which they run: `machine` first says what they ran on.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "machine",
     "turn",
     "spawn",
@@ -17,6 +17,7 @@ const NAMES: [&str; 14] = [
     "register",
     "waiting",
     "gateway",
+    "race",
     "suspended",
     "http",
     "fair",
@@ -68,6 +69,11 @@ fn measure(workspace: &Workspace, options: &Options, name: &str) -> Result<()> {
         .arg(workspace.guests_dir())
         .arg("--dir")
         .arg(workspace.target_dir.join("bench"));
+    if name == "race" {
+        bench
+            .arg("--litellm")
+            .arg(foreign::install_rival(workspace)?);
+    }
     if !options.dry_run {
         bench
             .arg("--record")

@@ -131,6 +131,21 @@ pub(crate) fn install_judges(workspace: &Workspace, with_javascript: bool) -> Re
     })
 }
 
+/// Installs the proxy that `bench/rival` pins; answers a path for Python.
+pub(crate) fn install_rival(workspace: &Workspace) -> Result<PathBuf> {
+    let cache = cache::dir("foreign")?;
+    let lock = File::create(cache.join("lock"))?;
+    step::wait("another build of guests is at work", || Ok(lock.lock()?))?;
+    let folder = workspace.root.join("bench/rival");
+    let [_, python] = LANGUAGES;
+    let rival = Language {
+        name: "rival",
+        ..python
+    };
+    let tools = tools(&rival, &folder, &files(&folder)?, &cache)?;
+    Ok(tools.join(SITE_PACKAGES))
+}
+
 /// The component of `folder`: from the cache, or built into it.
 fn component(language: &Language, folder: &Path, wit: &Path, cache: &Path) -> Result<PathBuf> {
     let manifest = format!("{}.toml", language.name);

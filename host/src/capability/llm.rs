@@ -29,6 +29,9 @@ use generations::{CutOff, Making, Open, too_many_open};
 /// the memory of thousands.
 const SHORT_PATIENCE: Duration = Duration::from_millis(20);
 
+/// The event of a guest's call, before anything is done about it.
+pub const ASKED: &str = "llm asked";
+
 /// The view of a turn that `llm` needs.
 pub(crate) struct Llm<'a> {
     window: &'a mut Window,
@@ -97,6 +100,7 @@ impl llm::Host for Llm<'_> {
         &mut self,
         request: llm::Request,
     ) -> wasmtime::Result<Result<llm::Response, llm::Error>> {
+        tracing::trace!(name: ASKED, model = request.model);
         let guard = self.guard();
         let slot = Slot::of(&request, self.window, self.gateway, &guard);
         if let Some(slot) = slot.as_ref().filter(|_| !self.window.is_next_recorded())
@@ -159,6 +163,7 @@ impl llm::Host for Llm<'_> {
         &mut self,
         request: llm::Request,
     ) -> wasmtime::Result<Result<Resource<GenerationHandle>, llm::Error>> {
+        tracing::trace!(name: ASKED, model = request.model);
         let guard = self.guard();
         let Self {
             window,

@@ -250,7 +250,7 @@ fn commit_once(db: &Connection, group: &mut Group, disk: &Disk) -> Result<u64> {
         }
     }
     let number = disk.progress.begin_commit();
-    match db.execute_batch("COMMIT") {
+    match execute(db, "COMMIT") {
         Ok(()) => Ok(number),
         Err(error) => {
             roll_back(db);
@@ -269,13 +269,16 @@ const PAUSES: [Duration; 3] = [
 /// `busy_timeout` waits for that, and this for a little longer.
 fn begin(db: &Connection) -> Result<()> {
     for pause in PAUSES {
-        if db.execute_batch("BEGIN IMMEDIATE").is_ok() {
+        if execute(db, "BEGIN IMMEDIATE").is_ok() {
             return Ok(());
         }
         sleep(pause);
     }
-    db.execute_batch("BEGIN IMMEDIATE")
-        .context("beginning a transaction")?;
+    execute(db, "BEGIN IMMEDIATE").context("beginning a transaction")
+}
+
+fn execute(db: &Connection, sql: &str) -> rusqlite::Result<()> {
+    db.prepare_cached(sql)?.execute([])?;
     Ok(())
 }
 
