@@ -159,6 +159,7 @@ async fn agents_are_tools_without_a_session() {
 
     let first = call(&host, "assistant", json!({"text": "red"})).await;
     assert_eq!(first["content"][0]["text"], "You said red", "{first:#}");
+    assert_eq!(first["structuredContent"]["text"], "You said red");
     let conversation = &first["structuredContent"]["conversation"];
     let again = json!({"text": "what was before?", "conversation": conversation});
     let second = call(&host, "assistant", again).await;
@@ -225,6 +226,10 @@ async fn what_fails_is_said_to_people() {
     let trap = call(&host, "hog", json!({"text": "trap"})).await;
     assert_eq!(trap["isError"], true, "{trap:#}");
     assert!(trap["structuredContent"]["turn"].is_string());
+    assert_eq!(
+        trap["structuredContent"]["text"],
+        trap["content"][0]["text"]
+    );
     for arguments in [
         json!({}),
         json!({"text": 5}),

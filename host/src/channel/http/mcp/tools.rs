@@ -44,11 +44,12 @@ static INPUT: LazyLock<Arc<JsonObject>> = LazyLock::new(|| {
     }))
 });
 
-/// What every tool answers beside its text.
+/// What every tool answers.
 static OUTPUT: LazyLock<Arc<JsonObject>> = LazyLock::new(|| {
     object(json!({
         "type": "object",
         "properties": {
+            "text": {"type": "string", "description": "The answer, or why there is none."},
             "turn": {"type": "string", "description": "The turn that answered."},
             "conversation": {"type": "string", "description": "Continues this conversation."},
         },
