@@ -344,6 +344,13 @@ async fn what_is_not_the_protocol_is_refused() {
         let status = host.request(method, "/mcp").send().await.unwrap().status();
         assert!(status.is_client_error(), "{method}: {status}");
     }
+    for params in [
+        json!({"name": "assistant", "arguments": []}),
+        json!({"arguments": {"text": "hi"}}),
+    ] {
+        let unread = answer(request(&host, "tools/call", params)).await;
+        assert_eq!(unread["error"]["code"], -32602, "{unread:#}");
+    }
     let unknown = answer(request(&host, "tools/invent", json!({}))).await;
     assert_eq!(unknown["error"]["code"], -32601, "{unknown:#}");
 }
