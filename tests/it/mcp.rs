@@ -159,6 +159,7 @@ async fn agents_are_tools_without_a_session() {
 
     let first = call(&host, "assistant", json!({"text": "red"})).await;
     assert_eq!(first["content"][0]["text"], "You said red", "{first:#}");
+    assert_eq!(first["structuredContent"]["text"], "You said red");
     let conversation = &first["structuredContent"]["conversation"];
     let again = json!({"text": "what was before?", "conversation": conversation});
     let second = call(&host, "assistant", again).await;
@@ -225,6 +226,10 @@ async fn what_fails_is_said_to_people() {
     let trap = call(&host, "hog", json!({"text": "trap"})).await;
     assert_eq!(trap["isError"], true, "{trap:#}");
     assert!(trap["structuredContent"]["turn"].is_string());
+    assert_eq!(
+        trap["structuredContent"]["text"],
+        trap["content"][0]["text"]
+    );
     for arguments in [
         json!({}),
         json!({"text": 5}),
@@ -338,6 +343,13 @@ async fn what_is_not_the_protocol_is_refused() {
     for method in ["GET", "PUT"] {
         let status = host.request(method, "/mcp").send().await.unwrap().status();
         assert!(status.is_client_error(), "{method}: {status}");
+    }
+    for params in [
+        json!({"name": "assistant", "arguments": []}),
+        json!({"arguments": {"text": "hi"}}),
+    ] {
+        let unread = answer(request(&host, "tools/call", params)).await;
+        assert_eq!(unread["error"]["code"], -32602, "{unread:#}");
     }
     let unknown = answer(request(&host, "tools/invent", json!({}))).await;
     assert_eq!(unknown["error"]["code"], -32601, "{unknown:#}");

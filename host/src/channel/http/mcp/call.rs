@@ -155,29 +155,38 @@ async fn show(feed: &Arc<Feed>, peer: &Peer<RoleServer>, token: ProgressToken) {
 }
 
 fn result(view: &TurnView) -> CallToolResult {
-    let mut result = match (&view.error, view.status) {
-        (Some(failure), _) => failed(&failure.message),
-        (None, TurnStatus::Completed) => {
-            let text = view.text.clone().unwrap_or_default();
-            CallToolResult::success(vec![ContentBlock::text(text)])
+    let (text, is_error) = match (&view.error, view.status) {
+        (Some(failure), _) => (failure.message.clone(), true),
+        (None, TurnStatus::Completed) => (view.text.clone().unwrap_or_default(), false),
+        (None, _) => {
+            let text = format!(
+                "the agent asked a person and waits; the answer will be in turn {0}: GET /api/v1/turns/{0}, POST /api/v1/turns/{0}/answer",
+                view.turn
+            );
+            (text, true)
         }
-        (None, _) => failed(&format!(
-            "the agent asked a person and waits; the answer will be in turn {0}: GET /api/v1/turns/{0}, POST /api/v1/turns/{0}/answer",
-            view.turn
-        )),
     };
-    let mut named = json!({"turn": view.turn});
+    // Some clients show a model nothing but the structured content.
+    let mut named = json!({"text": text, "turn": view.turn});
     if let Some(conversation) = &view.conversation {
         named["conversation"] = conversation.as_str().into();
     }
+    let mut result = if is_error {
+        failed(&text)
+    } else {
+        CallToolResult::success(vec![ContentBlock::text(text)])
+    };
     result.structured_content = Some(named);
     result
 }
 
 /// What did not become a turn, or is no answer of one.
 fn refused(problem: &Problem) -> CallToolResult {
-    let mut result = failed(problem.detail());
-    result.structured_content = problem.turn().map(|turn| json!({"turn": turn}));
+    let text = problem.detail();
+    let mut result = failed(text);
+    result.structured_content = problem
+        .turn()
+        .map(|turn| json!({"text": text, "turn": turn}));
     result
 }
 

@@ -5,9 +5,9 @@ use std::sync::{Arc, LazyLock};
 
 use axum::http::request::Parts;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, Implementation, JsonObject, ListToolsResult,
-    PaginatedRequestParams, ProtocolVersion, ServerCapabilities, ServerConfig, Tool,
-    ToolAnnotations,
+    CallToolRequestParams, CallToolResponse, CustomRequest, CustomResult, ErrorCode,
+    Implementation, JsonObject, ListToolsResult, PaginatedRequestParams, ProtocolVersion,
+    ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
@@ -44,11 +44,12 @@ static INPUT: LazyLock<Arc<JsonObject>> = LazyLock::new(|| {
     }))
 });
 
-/// What every tool answers beside its text.
+/// What every tool answers.
 static OUTPUT: LazyLock<Arc<JsonObject>> = LazyLock::new(|| {
     object(json!({
         "type": "object",
         "properties": {
+            "text": {"type": "string", "description": "The answer, or why there is none."},
             "turn": {"type": "string", "description": "The turn that answered."},
             "conversation": {"type": "string", "description": "Continues this conversation."},
         },
@@ -107,6 +108,21 @@ impl ServerHandler for Agents {
         };
         let arguments = request.arguments.unwrap_or_default();
         Ok(call.answer(arguments, &context).await?.into())
+    }
+
+    /// Methods that are not known. A call whose parameters cannot be read comes
+    /// here as well; its method is there all the same.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        if request.method == "tools/call" {
+            let message = "params: name is a text, arguments and inputResponses are objects";
+            return Err(ErrorData::invalid_params(message, None));
+        }
+        let code = ErrorCode::METHOD_NOT_FOUND;
+        Err(ErrorData::new(code, request.method, None))
     }
 }
 
