@@ -18,6 +18,7 @@ mod logging;
 mod models;
 mod output;
 mod serve;
+mod slack;
 mod sse;
 mod token;
 mod tools;
@@ -54,6 +55,7 @@ enum Command {
     Usage(usage::Usage),
     Budgets(budgets::Budgets),
     Tools(tools::Tools),
+    Slack(slack::Slack),
     Token(token::Token),
     Doctor(doctor::Doctor),
 }
@@ -89,6 +91,7 @@ impl Command {
             Self::Usage(command) => command.run(setting).await,
             Self::Budgets(command) => command.run(setting).await,
             Self::Tools(command) => command.run(setting).await,
+            Self::Slack(command) => command.run(setting).await,
             Self::Token(command) => command.run(setting).await,
             Self::Doctor(command) => command.run(setting).await,
         }
@@ -132,6 +135,7 @@ mod tests {
             "budgets set agent:notes --window day --cost-usd 0.50 --tokens 1000 --requests 10",
             "budgets remove all --window hour",
             "tools list --json",
+            "slack simulate --listen 127.0.0.1:0 --host-url http://h:1 --socket --bot-token xoxb-1",
             "token create --name n --scope chat,read --scope write",
             "doctor --json",
         ] {
