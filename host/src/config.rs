@@ -14,6 +14,7 @@ mod registry;
 mod retention;
 mod secrets;
 mod server;
+mod slack;
 mod storage;
 mod telemetry;
 mod tools;
@@ -34,6 +35,7 @@ pub use registry::Registry;
 pub use retention::Retention;
 pub use secrets::Secret;
 pub use server::Server;
+pub use slack::{Slack, SlackAccess};
 pub use storage::Storage;
 pub use telemetry::Telemetry;
 pub use tools::{ToolServer, Tools};
@@ -54,6 +56,7 @@ pub struct Config {
     pub outbox: Outbox,
     pub telemetry: Telemetry,
     pub tools: Tools,
+    pub slack: Slack,
     /// What is looked for in what is said to models and by them, in order.
     pub guardrails: Vec<Guardrail>,
     /// Values that agents use by placeholder, by name.
@@ -78,6 +81,7 @@ impl Config {
         config.llm.complete();
         config.llm.check()?;
         config.tools.check()?;
+        config.slack.check()?;
         Ok(config)
     }
 }

@@ -13,6 +13,9 @@ const DAY_MS: i64 = 86_400_000;
 /// Longer than any replay takes.
 const ABANDONED_MS: i64 = 3_600_000;
 
+/// Slack may send again what it could not for a while.
+const SLACK_MS: i64 = 3 * DAY_MS;
+
 /// Removes what is old enough, batch by batch, and settles what was reserved and
 /// left.
 ///
@@ -30,6 +33,7 @@ pub async fn sweep(store: &Store, retention: &Retention) -> Result<()> {
     if let Some(before) = before(retention.events_days) {
         while count("events", store.remove_events(before).await?) {}
     }
+    while count("slack", store.remove_slack(now_ms() - SLACK_MS).await?) {}
     while count(
         "cached answers",
         store.remove_cached_responses(now_ms()).await?,

@@ -19,6 +19,7 @@ mod redelivery;
 mod response_cache;
 mod retention;
 mod schedules;
+mod slack;
 mod sql;
 mod state;
 #[cfg(test)]
@@ -53,6 +54,7 @@ pub use redelivery::{Redelivered, Redelivery};
 pub use response_cache::NewCachedResponse;
 pub use retention::BATCH as RETENTION_BATCH;
 pub use schedules::{NewSchedule, Recorded, ScheduleRow};
+pub use slack::{SlackDelivery, SlackInstall, SlackItem, SlackKind, SlackPost};
 pub use state::{StateChange, StateScope, StateValue};
 pub use tokens::{Scope, TokenRow};
 pub use turns::{

@@ -30,6 +30,7 @@ mod recovery;
 mod registry;
 mod replay;
 mod restart;
+mod slack;
 mod suspension;
 mod telemetry;
 mod tools;

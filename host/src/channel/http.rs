@@ -75,8 +75,8 @@ impl Api {
 }
 
 /// Everything under one address. What is documented is what is routed, but for
-/// the agents' own pages.
-fn router(api: Api) -> Router {
+/// the agents' own pages and `others`: what other channels have there.
+fn router(api: Api, others: Router<Api>) -> Router {
     let server = &api.host.config.server;
     let patience = Duration::from_millis(server.read_timeout_ms);
     let in_time =
@@ -87,6 +87,7 @@ fn router(api: Api) -> Router {
         .merge(openai::router())
         .merge(mcp::router(&api))
         .merge(web::router())
+        .merge(others)
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_here)
         .layer(DefaultBodyLimit::max(server.max_body_bytes))

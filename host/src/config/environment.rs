@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 use toml::Value;
 
-use super::{Config, Provider, ProviderKind};
+use super::{Config, Provider, ProviderKind, Slack};
 
 const PREFIX: &str = "ANCHORHOLD_";
 
@@ -64,12 +64,29 @@ impl Environment {
         self.add_provider(config, "openai", ProviderKind::Openai, "OPENAI");
         self.add_provider(config, "anthropic", ProviderKind::Anthropic, "ANTHROPIC");
         self.add_provider(config, "gemini", ProviderKind::Gemini, "GEMINI");
+        self.apply_slack(&mut config.slack);
         let kept = ["PATH", "HOME"].map(|name| Some((name.to_owned(), self.get(name)?.to_owned())));
         config.tools.environment = kept.into_iter().flatten().collect();
         for secret in config.secrets.values_mut() {
             if let Some(value) = secret.env.as_deref().and_then(|name| self.get(name)) {
                 secret.value = Some(SecretString::from(value));
             }
+        }
+    }
+
+    fn apply_slack(&self, slack: &mut Slack) {
+        for (name, secret) in [
+            ("SLACK_BOT_TOKEN", &mut slack.bot_token),
+            ("SLACK_SIGNING_SECRET", &mut slack.signing_secret),
+            ("SLACK_APP_TOKEN", &mut slack.app_token),
+        ] {
+            if secret.is_none() {
+                *secret = self.get(name).map(SecretString::from);
+            }
+        }
+        if let Some(url) = self.get("SLACK_API_BASE_URL") {
+            url.trim_end_matches('/')
+                .clone_into(&mut slack.api_base_url);
         }
     }
 

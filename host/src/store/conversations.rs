@@ -69,6 +69,13 @@ impl Store {
         Ok(rows)
     }
 
+    /// Who answered last in a conversation; none if there is no such conversation.
+    pub async fn agent_of_conversation(&self, tenant: &str, id: &str) -> Result<Option<String>> {
+        let sql = "SELECT agent FROM conversations WHERE tenant_id = ?1 AND id = ?2";
+        let agent: Option<(String,)> = self.one(sql, values![tenant, id]).await?;
+        Ok(agent.map(|(agent,)| agent))
+    }
+
     /// Whether a conversation exists, and whether this token spoke in it.
     pub async fn conversation_with(
         &self,

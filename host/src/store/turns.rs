@@ -295,6 +295,27 @@ impl Store {
         self.one(sql, values![tenant, id]).await
     }
 
+    /// The turn that took an idempotency key.
+    pub async fn turn_of_key(
+        &self,
+        tenant: &str,
+        token: &str,
+        key: &str,
+    ) -> Result<Option<String>> {
+        let sql =
+            "SELECT turn FROM idempotency_keys WHERE tenant_id = ?1 AND token = ?2 AND key = ?3";
+        let turn: Option<(String,)> = self.one(sql, values![tenant, token, key]).await?;
+        Ok(turn.map(|(turn,)| turn))
+    }
+
+    /// The turns of a conversation that have not ended, oldest first.
+    pub async fn unfinished_of(&self, tenant: &str, conversation: &str) -> Result<Vec<String>> {
+        let sql = "SELECT id FROM turns WHERE tenant_id = ?1 AND conversation = ?2
+                     AND status IN ('queued', 'running', 'waiting') ORDER BY id";
+        let turns: Vec<(String,)> = self.all(sql, values![tenant, conversation]).await?;
+        Ok(turns.into_iter().map(|(turn,)| turn).collect())
+    }
+
     /// Turns that match, newest first.
     pub async fn turns(&self, tenant: &str, filter: &TurnFilter) -> Result<Vec<TurnSummary>> {
         let mut values = values![tenant, i64::from(filter.limit)];

@@ -18,6 +18,7 @@ use tracing::debug;
 
 use super::{Api, Credentials, callback, router};
 use crate::app::Host;
+use crate::channel::slack::{self, Slack};
 
 /// Connections at the same time; more wait to be accepted.
 const MAX_CONNECTIONS: usize = 10_000;
@@ -29,6 +30,7 @@ const MAX_HEAD_BYTES: usize = 64 << 10;
 pub struct Server {
     listener: TcpListener,
     api: Api,
+    slack: Option<Arc<Slack>>,
 }
 
 impl Server {
@@ -44,6 +46,7 @@ impl Server {
         })?;
         Ok(Self {
             listener,
+            slack: Slack::start(&host)?,
             api: Api::new(host, credentials),
         })
     }
@@ -66,7 +69,8 @@ impl Server {
         let stopping = self.api.host.stopping();
         callback::start(&self.api.host);
         let header_timeout = Duration::from_millis(self.api.host.config.server.read_timeout_ms);
-        let connections = Connections::new(router(self.api), header_timeout);
+        let slack = self.slack.map(slack::router).unwrap_or_default();
+        let connections = Connections::new(router(self.api, slack), header_timeout);
         let open = connections.accept_until(self.listener, &stopping).await;
         open.shutdown().await;
         Ok(())

@@ -74,7 +74,10 @@ impl Fixture {
         config.server.admin_token = Some(SecretString::from("test-administrator"));
         change(&mut config);
         let host = Host::start(config).await.unwrap();
-        let router = router(Api::new(Arc::clone(&host), credentials(&host).await));
+        let router = router(
+            Api::new(Arc::clone(&host), credentials(&host).await),
+            Router::new(),
+        );
         Self {
             _folder: folder,
             host,

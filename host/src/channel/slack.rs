@@ -1,0 +1,201 @@
+//! Slack: what comes in by HTTP or by sockets is stored and only then
+//! acknowledged; messages become turns, and answers go back into their thread.
+//!
+//! The payloads stay what Slack sent, JSON, from end to end; the files below
+//! look at them. Wire details are those of docs.slack.dev.
+
+mod access;
+mod answer;
+mod courier;
+mod event;
+mod http;
+mod lanes;
+mod markdown;
+mod message;
+mod mrkdwn;
+mod people;
+mod signature;
+mod socket;
+mod status;
+mod web;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, OnceCell};
+use tracing::{error, info, warn};
+
+use crate::app::Host;
+use crate::clock::now_ms;
+use crate::config;
+use crate::outbox::Outbox;
+use crate::store::{DEFAULT_TENANT, SlackDelivery, SlackInstall, SlackKind};
+
+pub(super) use http::router;
+
+use courier::Courier;
+use people::People;
+use status::Status;
+use web::{Refused, Web};
+
+/// The channel's name.
+const CHANNEL: &str = "slack";
+
+/// How long to wait before Slack is asked again who we are.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// The app in Slack.
+pub(crate) struct Slack {
+    host: Arc<Host>,
+    config: config::Slack,
+    web: Arc<Web>,
+    people: People,
+    status: Status,
+    /// Who we are there; events wait until that is known.
+    own: OnceCell<SlackInstall>,
+    /// Something was stored.
+    arrived: Notify,
+}
+
+impl Slack {
+    /// Starts what runs by itself; none where Slack is not configured.
+    ///
+    /// # Errors
+    ///
+    /// If the TLS library cannot start.
+    pub(crate) fn start(host: &Arc<Host>) -> Result<Option<Arc<Self>>> {
+        let config = host.config.slack.clone();
+        let Some(token) = config.bot_token.clone() else {
+            return Ok(None);
+        };
+        let slack = Arc::new(Self {
+            host: Arc::clone(host),
+            web: Arc::new(Web::new(&config, token)?),
+            people: People::default(),
+            status: Status::default(),
+            own: OnceCell::new(),
+            arrived: Notify::new(),
+            config,
+        });
+        tokio::spawn(Arc::clone(&slack).begin());
+        if let Some(token) = slack.config.app_token.clone() {
+            let web = Arc::new(Web::new(&slack.config, token)?);
+            for _ in 0..slack.config.sockets {
+                let (slack, web) = (Arc::clone(&slack), Arc::clone(&web));
+                tokio::spawn(socket::keep(slack, web, host.stopping()));
+            }
+        }
+        Ok(Some(slack))
+    }
+
+    /// Asks who we are, and then deals with what came and comes.
+    async fn begin(self: Arc<Self>) {
+        let stop = self.host.stopping();
+        loop {
+            match self.introduce().await {
+                Ok(()) => break,
+                Err(Refused::Failed { error, help }) => {
+                    error!(
+                        "Slack does not take the bot token ({error}{help}): copy it from the app's page OAuth & Permissions into SLACK_BOT_TOKEN, and start the host again"
+                    );
+                    status::broken();
+                    return;
+                }
+                Err(error) => warn!(%error, "Slack does not say who we are; asking again"),
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(AGAIN) => {}
+            }
+        }
+        let courier = Courier::new(Arc::clone(&self));
+        let (store, bell) = (Arc::clone(&self.host.store), &self.host.services.doorbell);
+        let outbox = Outbox::new(
+            store,
+            courier,
+            self.host.config.outbox.clone(),
+            bell,
+            now_ms,
+        );
+        tokio::spawn(outbox.run(stop.clone()));
+        lanes::run(self, stop).await;
+    }
+
+    async fn introduce(&self) -> Result<(), Refused> {
+        let me = self.web.call("auth.test", &json!({})).await?;
+        let text = |name: &str| me[name].as_str().map(str::to_owned);
+        let is_org = me["is_enterprise_install"] == true;
+        let team = text("team_id").unwrap_or_default();
+        let install = SlackInstall {
+            tenant_id: DEFAULT_TENANT.to_owned(),
+            id: text("enterprise_id").filter(|_| is_org).unwrap_or(team),
+            name: text("team").unwrap_or_default(),
+            app: text("app_id"),
+            bot_user: text("user_id").unwrap_or_default(),
+            bot: text("bot_id"),
+            scopes: text("scopes").unwrap_or_default(),
+            error: None,
+        };
+        info!(team = install.name, install = install.id, "Slack is there");
+        if let Err(error) = self.host.store.set_slack_install(install.clone()).await {
+            warn!(error = %format!("{error:#}"), "the install cannot be stored");
+        }
+        let _ = self.own.set(install);
+        Ok(())
+    }
+
+    /// Stores what came in, once however often it came. When this returns it may
+    /// be acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// If the store fails: then it must not be.
+    async fn take(&self, kind: SlackKind, payload: &Value) -> Result<()> {
+        let keys = match kind {
+            SlackKind::Event => event::keys(payload),
+            // They come once, and their triggers are theirs alone.
+            SlackKind::Command | SlackKind::Interaction => keys_of_trigger(payload),
+        };
+        let delivery = SlackDelivery {
+            tenant: DEFAULT_TENANT.to_owned(),
+            kind,
+            lane: lanes::lane(kind, payload),
+            payload: payload.to_string(),
+            keys,
+        };
+        let is_new = self.host.store.take_slack(delivery).await?;
+        status::received(kind, is_new);
+        if is_new {
+            self.arrived.notify_one();
+        }
+        Ok(())
+    }
+
+    /// A call that this token cannot make: the operator is told.
+    async fn note(&self, refused: &Refused) {
+        if !refused.is_of_the_token() {
+            return;
+        }
+        error!(error = %refused, "Slack does not take the bot token any more: install the app again, set SLACK_BOT_TOKEN, and start the host again");
+        status::broken();
+        if let Some(own) = self.own.get() {
+            let broken = SlackInstall {
+                error: Some(refused.to_string()),
+                ..own.clone()
+            };
+            if let Err(error) = self.host.store.set_slack_install(broken).await {
+                warn!(error = %format!("{error:#}"), "the install cannot be stored");
+            }
+        }
+    }
+}
+
+fn keys_of_trigger(payload: &Value) -> Vec<String> {
+    let trigger = payload["trigger_id"].as_str();
+    trigger
+        .map(|id| format!("trigger:{id}"))
+        .into_iter()
+        .collect()
+}

@@ -1,0 +1,214 @@
+//! Brings answers into their thread, each part once: what is about to be sent is
+//! written down before, and where nobody knows whether it arrived Slack is asked
+//! before it is sent again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::answer::{self, METADATA};
+use super::web::Refused;
+use super::{CHANNEL, Slack};
+use crate::clock::now_ms;
+use crate::outbox::{self, Undelivered};
+use crate::store::{Outgoing, SlackPost};
+
+/// How long after the time-out a message may still come up.
+const LATE: Duration = Duration::from_secs(10);
+
+/// Where an answer goes.
+#[derive(Debug, Deserialize)]
+pub(super) struct Target {
+    pub(super) channel: String,
+    pub(super) thread_ts: String,
+}
+
+pub(super) struct Courier(Arc<Slack>);
+
+impl Courier {
+    pub(super) fn new(slack: Arc<Slack>) -> Self {
+        Self(slack)
+    }
+}
+
+impl outbox::Courier for Courier {
+    fn channel(&self) -> &'static str {
+        CHANNEL
+    }
+
+    fn deliver<'a>(&'a self, outgoing: &'a Outgoing) -> BoxFuture<'a, Result<(), Undelivered>> {
+        async move {
+            let target = serde_json::from_str(&outgoing.target);
+            let target: Target =
+                target.map_err(|error| never(format!("no place in Slack: {error}")))?;
+            let turn = self
+                .0
+                .host
+                .store
+                .turn_summary(&outgoing.tenant_id, &outgoing.turn);
+            let turn = turn
+                .await
+                .map_err(|error| later(format!("{error:#}"), None))?;
+            let turn = turn.ok_or_else(|| never("the turn of an answer is gone".to_owned()))?;
+            for (number, part) in (0..).zip(answer::parts(&turn, self.0.config.footer)) {
+                let delivery = Delivery {
+                    slack: &self.0,
+                    outgoing,
+                    target: &target,
+                    number,
+                };
+                delivery.deliver(part).await?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}
+
+/// One part of an answer.
+struct Delivery<'a> {
+    slack: &'a Slack,
+    outgoing: &'a Outgoing,
+    target: &'a Target,
+    number: i64,
+}
+
+impl Delivery<'_> {
+    async fn deliver(&self, part: Value) -> Result<(), Undelivered> {
+        if let Some(begun) = self.begin().await? {
+            if !begun.ts.is_empty() {
+                return Ok(());
+            }
+            if let Some(ts) = self.look_for(&begun).await? {
+                return self.posted(&ts).await;
+            }
+        }
+        self.send(part).await
+    }
+
+    async fn begin(&self) -> Result<Option<SlackPost>, Undelivered> {
+        let Outgoing {
+            tenant_id, turn, ..
+        } = self.outgoing;
+        let store = &self.slack.host.store;
+        let begun = store.begin_slack_post(tenant_id, turn, self.number, &self.target.channel);
+        begun
+            .await
+            .map_err(|error| later(format!("{error:#}"), None))
+    }
+
+    async fn send(&self, mut part: Value) -> Result<(), Undelivered> {
+        part["channel"] = self.target.channel.as_str().into();
+        part["thread_ts"] = self.target.thread_ts.as_str().into();
+        let refused = match self.slack.web.call("chat.postMessage", &part).await {
+            Ok(answer) => return self.posted(answer["ts"].as_str().unwrap_or_default()).await,
+            Err(refused) => refused,
+        };
+        self.slack.note(&refused).await;
+        if let Refused::Unsure(why) = refused {
+            // What is written down stays: nobody knows.
+            return Err(later(why, Some(self.until_it_is_sure())));
+        }
+        let Outgoing {
+            tenant_id, turn, ..
+        } = self.outgoing;
+        let not_posted = self
+            .slack
+            .host
+            .store
+            .slack_not_posted(tenant_id, turn, self.number);
+        not_posted
+            .await
+            .map_err(|error| later(format!("{error:#}"), None))?;
+        Err(match refused {
+            Refused::Limited(wait) => later("Slack wants fewer messages".to_owned(), Some(wait)),
+            Refused::Unreachable(why) | Refused::Unsure(why) => later(why, None),
+            refused @ Refused::Failed { .. } if refused.is_of_the_token() => {
+                later(refused.to_string(), None)
+            }
+            refused @ Refused::Failed { .. } => never(refused.to_string()),
+        })
+    }
+
+    /// Finds a message that may have been sent, by what we wrote on it.
+    async fn look_for(&self, begun: &SlackPost) -> Result<Option<String>, Undelivered> {
+        let sure_at = begun.begun_at + millis(self.until_it_is_sure());
+        if let Ok(wait @ 1..) = u64::try_from(sure_at - now_ms()) {
+            let wait = Duration::from_millis(wait);
+            return Err(later(
+                "it may have been sent; Slack is asked soon".to_owned(),
+                Some(wait),
+            ));
+        }
+        let oldest = format!("{}.000000", (begun.begun_at / 1_000) - 60);
+        let arguments = json!({
+            "channel": self.target.channel, "ts": self.target.thread_ts, "oldest": oldest,
+            "include_all_metadata": true, "limit": 200,
+        });
+        match self
+            .slack
+            .web
+            .call("conversations.replies", &arguments)
+            .await
+        {
+            Ok(answer) => {
+                let messages = answer["messages"]
+                    .as_array()
+                    .map(Vec::as_slice)
+                    .unwrap_or_default();
+                let ours = messages.iter().find(|message| self.is_this(message));
+                Ok(ours
+                    .and_then(|message| message["ts"].as_str())
+                    .map(str::to_owned))
+            }
+            Err(refused @ Refused::Failed { .. }) => Err(never(format!(
+                "it may have been sent, and the thread cannot be read to find out ({refused}); look there, and try it again if it is not"
+            ))),
+            Err(Refused::Limited(wait)) => {
+                Err(later("Slack wants fewer calls".to_owned(), Some(wait)))
+            }
+            Err(refused) => Err(later(refused.to_string(), None)),
+        }
+    }
+
+    fn is_this(&self, message: &Value) -> bool {
+        let payload = &message["metadata"]["event_payload"];
+        message["metadata"]["event_type"] == METADATA
+            && payload["turn"] == self.outgoing.turn.as_str()
+            && payload["part"] == self.number
+    }
+
+    async fn posted(&self, ts: &str) -> Result<(), Undelivered> {
+        let Outgoing {
+            tenant_id, turn, ..
+        } = self.outgoing;
+        let posted = self
+            .slack
+            .host
+            .store
+            .slack_posted(tenant_id, turn, self.number, ts);
+        posted
+            .await
+            .map_err(|error| later(format!("{error:#}"), None))
+    }
+
+    fn until_it_is_sure(&self) -> Duration {
+        Duration::from_millis(self.slack.config.timeout_ms) + LATE
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn later(error: String, after: Option<Duration>) -> Undelivered {
+    Undelivered::Later { error, after }
+}
+
+fn never(error: String) -> Undelivered {
+    Undelivered::Never(error)
+}

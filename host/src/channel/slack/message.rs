@@ -1,0 +1,507 @@
+//! What was stored becomes what it is: a message a turn, a Stop its end, a
+//! reaction feedback.
+
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+use serde_json::{Value, json};
+use tracing::{debug, info, warn};
+
+use super::access;
+use super::event::{self, ChannelType, Heard, Message, Own};
+use super::lanes::Trouble;
+use super::people::Person;
+use super::web::Refused;
+use super::{CHANNEL, Slack, mrkdwn};
+use crate::config::SlackAccess;
+use crate::feedback;
+use crate::inbox::{Admitted, Inbound};
+use crate::registry::WhenBusy;
+use crate::runtime::Input;
+use crate::runtime::bindings::types;
+use crate::store::{Idempotency, NewFeedback, Rating, SlackInstall, SlackItem, SlackKind};
+
+/// The longest text that becomes a message, in bytes.
+const MAX_TEXT_BYTES: usize = 256 << 10;
+
+/// How much of a thread an agent is given that comes into it later.
+const THREAD_MESSAGES: u32 = 50;
+
+/// Where a message stands.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) install: String,
+    pub(super) channel: String,
+    /// Of the message that began the thread.
+    pub(super) root: String,
+}
+
+impl Place {
+    /// One conversation is one thread.
+    pub(super) fn conversation(&self) -> String {
+        format!("slack:{}:{}:{}", self.install, self.channel, self.root)
+    }
+}
+
+/// A message that an agent is to have.
+struct Said {
+    message: Message,
+    place: Place,
+    agent: String,
+    text: String,
+    /// Of who said it.
+    name: Option<String>,
+    history: Vec<types::PastMessage>,
+}
+
+/// Deals with something that came in.
+///
+/// # Errors
+///
+/// Why it was not, and whether it may be later.
+pub(super) async fn deal_with(slack: &Arc<Slack>, item: &SlackItem) -> Result<(), Trouble> {
+    let payload: Value = serde_json::from_str(&item.payload)
+        .map_err(|_| Trouble::Never("it is no JSON".to_owned()))?;
+    if item.kind != SlackKind::Event {
+        return Err(Trouble::Never("this is not known here".to_owned()));
+    }
+    let install = slack.own.get().context("Slack has not said who we are")?;
+    if !payload.is_object() {
+        return Err(Trouble::Never("it cannot be read".to_owned()));
+    }
+    let meant = event::install(&payload);
+    if !meant.is_empty() && meant != install.id {
+        warn!(
+            install = meant,
+            "Slack sent an event of a workspace in which this app is not known"
+        );
+        return Ok(());
+    }
+    let visit = Visit {
+        slack,
+        item,
+        payload: &payload,
+        install,
+    };
+    visit.deal_with().await
+}
+
+/// One event, and where it came to.
+struct Visit<'a> {
+    slack: &'a Arc<Slack>,
+    item: &'a SlackItem,
+    payload: &'a Value,
+    install: &'a SlackInstall,
+}
+
+impl Visit<'_> {
+    async fn deal_with(&self) -> Result<(), Trouble> {
+        let own = Own {
+            user: &self.install.bot_user,
+            bot: self.install.bot.as_deref(),
+            app: self.install.app.as_deref(),
+        };
+        match event::heard(self.payload, &own) {
+            Heard::Message(message) => self.hear(message).await,
+            Heard::Deleted { channel, ts } => self.cancel(&channel, &ts).await,
+            Heard::Reaction {
+                added,
+                user,
+                name,
+                channel,
+                ts,
+            } => self.react(added, &user, &name, &channel, &ts).await,
+            Heard::Stopped {
+                channel,
+                thread_ts,
+                user,
+            } => self.stop(channel, thread_ts, &user).await,
+            Heard::RateLimited => {
+                warn!("Slack keeps events back, because there are too many");
+                Ok(())
+            }
+            Heard::Revoked => {
+                let revoked = Refused::Failed {
+                    error: "token_revoked".to_owned(),
+                    help: String::new(),
+                };
+                self.slack.note(&revoked).await;
+                Ok(())
+            }
+            Heard::Unknown(kind) => {
+                info!(kind, "Slack sent an event that this host does not know");
+                Ok(())
+            }
+            other @ (Heard::Edited { .. } | Heard::Ignored(_)) => {
+                debug!(event = ?other, "nothing to do");
+                Ok(())
+            }
+        }
+    }
+
+    async fn hear(&self, message: Message) -> Result<(), Trouble> {
+        let root = message
+            .thread_ts
+            .clone()
+            .unwrap_or_else(|| message.ts.clone());
+        let place = Place {
+            install: self.install.id.clone(),
+            channel: message.channel.clone(),
+            root,
+        };
+        let store = &self.slack.host.store;
+        let tenant = &self.item.tenant_id;
+        let engaged = store
+            .agent_of_conversation(tenant, &place.conversation())
+            .await?;
+        let is_direct = message.channel_type == ChannelType::Im;
+        if !(is_direct || message.mentions_us || engaged.is_some()) || message.bot_id.is_some() {
+            return Ok(());
+        }
+        let text = mrkdwn::read(&message.text, &self.install.bot_user);
+        let (agent, text) = self.addressed(&place, engaged.clone(), text).await?;
+        let person = self.person(&message.user).await?;
+        if let Err(why) = self.may(&agent, &message, &person).await? {
+            metrics::counter!("anchorhold_slack_denied_total").increment(1);
+            info!(
+                user = message.user,
+                agent,
+                channel = message.channel,
+                why,
+                "somebody may not talk to an agent"
+            );
+            return self.whisper(&message, &place, &why).await;
+        }
+        if text.trim().is_empty() {
+            let help = format!("Say something after the mention, and {agent} answers.");
+            return self.whisper(&message, &place, &help).await;
+        }
+        if text.len() > MAX_TEXT_BYTES {
+            return self
+                .whisper(&message, &place, "This is too long for an agent.")
+                .await;
+        }
+        let history = if engaged.is_none() && message.thread_ts.is_some() {
+            self.thread(&place, &message.ts).await
+        } else {
+            Vec::new()
+        };
+        let said = Said {
+            message,
+            place,
+            agent,
+            text,
+            name: person.name,
+            history,
+        };
+        self.admit(said).await
+    }
+
+    /// Which agent is meant: by its name before a colon, by the thread, by the
+    /// channel.
+    async fn addressed(
+        &self,
+        place: &Place,
+        engaged: Option<String>,
+        text: String,
+    ) -> Result<(String, String), Trouble> {
+        if let Some((name, rest)) = text.trim_start().split_once(':') {
+            let agents = &self.slack.host.agents;
+            let is_name =
+                !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            let name = name.to_ascii_lowercase();
+            if is_name
+                && agents
+                    .chat_trigger(&self.item.tenant_id, &name)
+                    .await?
+                    .is_some()
+            {
+                return Ok((name, rest.trim_start().to_owned()));
+            }
+        }
+        let config = &self.slack.config;
+        let bound = || config.channels.get(&place.channel).cloned();
+        let agent = engaged
+            .or_else(bound)
+            .unwrap_or_else(|| config.agent.clone());
+        Ok((agent, text))
+    }
+
+    async fn person(&self, user: &str) -> Result<Person, Trouble> {
+        let people = &self.slack.people;
+        let found = people
+            .look_up(&self.slack.web, user, &self.install.id)
+            .await;
+        found.map_err(|refused| match refused {
+            Refused::Failed { .. } => {
+                Trouble::Never(format!("who {user} is cannot be known: {refused}"))
+            }
+            refused => Trouble::Later(anyhow!(refused)),
+        })
+    }
+
+    /// Whether somebody may talk to an agent; else why not, for that person.
+    async fn may(
+        &self,
+        agent: &str,
+        message: &Message,
+        person: &Person,
+    ) -> Result<Result<(), String>, Trouble> {
+        let default = SlackAccess::default();
+        let access = self.slack.config.agents.get(agent).unwrap_or(&default);
+        let place = (
+            message.channel.as_str(),
+            message.channel_type == ChannelType::Im,
+        );
+        if let Err(why) = access::allows(access, agent, person, place, &self.install.id) {
+            return Ok(Err(why));
+        }
+        let is_named = access
+            .users
+            .iter()
+            .flatten()
+            .any(|user| *user == message.user);
+        if is_named || (access.users.is_none() && access.groups.is_none()) {
+            return Ok(Ok(()));
+        }
+        for group in access.groups.iter().flatten() {
+            let people = &self.slack.people;
+            let is_in = people.is_in(&self.slack.web, group, &message.user).await;
+            if is_in.map_err(|refused| unknown(&message.user, refused))? {
+                return Ok(Ok(()));
+            }
+        }
+        let why = "does not answer everybody. Ask the administrator of this workspace.";
+        Ok(Err(format!("{agent} {why}")))
+    }
+
+    /// Says something to one person alone.
+    async fn whisper(&self, message: &Message, place: &Place, text: &str) -> Result<(), Trouble> {
+        let mut arguments = json!({
+            "channel": place.channel, "user": message.user, "text": mrkdwn::escape(text),
+        });
+        if message.thread_ts.is_some() || message.channel_type == ChannelType::Im {
+            arguments["thread_ts"] = place.root.as_str().into();
+        }
+        match self.slack.web.call("chat.postEphemeral", &arguments).await {
+            Ok(_) => Ok(()),
+            // It is only a word: said twice it would be worse than not at all.
+            Err(Refused::Failed { .. } | Refused::Unsure(_)) => Ok(()),
+            Err(refused) => Err(Trouble::Later(anyhow!(refused))),
+        }
+    }
+
+    /// What was said in a thread before.
+    async fn thread(&self, place: &Place, before: &str) -> Vec<types::PastMessage> {
+        let arguments = json!({
+            "channel": place.channel, "ts": place.root, "limit": THREAD_MESSAGES, "latest": before, "inclusive": false,
+        });
+        match self
+            .slack
+            .web
+            .call("conversations.replies", &arguments)
+            .await
+        {
+            Ok(answer) => {
+                let messages = answer["messages"].as_array().map(Vec::as_slice);
+                let messages = messages.unwrap_or_default().iter();
+                let earlier = messages.filter(|message| message["ts"].as_str() != Some(before));
+                earlier.filter_map(|message| self.past(message)).collect()
+            }
+            Err(refused) => {
+                warn!(error = %refused, "the thread before a mention cannot be read");
+                Vec::new()
+            }
+        }
+    }
+
+    fn past(&self, message: &Value) -> Option<types::PastMessage> {
+        let text = mrkdwn::read(message["text"].as_str()?, &self.install.bot_user);
+        let user = message["user"].as_str();
+        let is_ours = user == Some(self.install.bot_user.as_str());
+        Some(types::PastMessage {
+            speaker: if is_ours {
+                types::Speaker::Assistant
+            } else {
+                types::Speaker::User
+            },
+            text,
+            author: user.filter(|_| !is_ours).map(|user| types::Author {
+                id: author_id(user),
+                name: None,
+            }),
+            at_ms: at_ms(message["ts"].as_str()?),
+        })
+    }
+
+    async fn admit(&self, said: Said) -> Result<(), Trouble> {
+        let host = &self.slack.host;
+        let agent = &said.agent;
+        let trigger = host
+            .agents
+            .chat_trigger(&self.item.tenant_id, agent)
+            .await?;
+        let Some(trigger) = trigger else {
+            warn!(
+                agent,
+                "a message from Slack is for an agent that is not there"
+            );
+            let why = format!(
+                "There is no agent {agent} here. The administrator can add it to the host's plugins folder."
+            );
+            return self.whisper(&said.message, &said.place, &why).await;
+        };
+        let (message, place) = (said.message.clone(), said.place.clone());
+        let inbound = Inbound {
+            only_if_idle: trigger.when_busy == WhenBusy::Refuse,
+            ..self.inbound(said)
+        };
+        let Some(seat) = host.inbox.wait_for_seat().await else {
+            return Err(Trouble::Later(anyhow!("the host stops")));
+        };
+        match host.inbox.admit(inbound, seat).await? {
+            Admitted::Busy(_) => {
+                let why = "The agent answers one message at a time. Wait for its answer, and say it again.";
+                self.whisper(&message, &place, why).await
+            }
+            // It was taken in before a crash.
+            Admitted::Turn(_) | Admitted::Repeated(_) | Admitted::KeyReused => Ok(()),
+        }
+    }
+
+    fn inbound(&self, said: Said) -> Inbound {
+        let Said {
+            message,
+            place,
+            agent,
+            text,
+            name,
+            history,
+        } = said;
+        let author = types::Author {
+            id: author_id(&message.user),
+            name,
+        };
+        let target = json!({"channel": place.channel, "thread_ts": place.root});
+        let context = json!({"slack": {
+            "channel": place.channel, "ts": message.ts, "thread_ts": place.root, "user": message.user,
+            "app_context": message.context,
+        }});
+        let conversation = place.conversation();
+        Inbound {
+            tenant: self.item.tenant_id.clone(),
+            agent,
+            channel: CHANNEL.to_owned(),
+            user: Some(author.id.clone()),
+            token: None,
+            input: Input::Chat(types::Message {
+                at_ms: at_ms(&message.ts),
+                history,
+                context_json: context.to_string(),
+                ..types::Message::new(CHANNEL, Some(conversation), author, text)
+            }),
+            idempotency: Some(Idempotency {
+                token: CHANNEL.to_owned(),
+                key: key(&message.channel, &message.ts),
+                body_hash: String::new(),
+            }),
+            delivery: None,
+            parent: None,
+            callback: Some(target.to_string()),
+            only_if_idle: false,
+        }
+    }
+
+    /// A message was deleted: what it asked for is not wanted any more.
+    async fn cancel(&self, channel: &str, ts: &str) -> Result<(), Trouble> {
+        let tenant = &self.item.tenant_id;
+        let store = &self.slack.host.store;
+        if let Some(turn) = store
+            .turn_of_key(tenant, CHANNEL, &key(channel, ts))
+            .await?
+        {
+            self.slack.host.scheduler.cancel(tenant, &turn).await?;
+        }
+        Ok(())
+    }
+
+    /// Somebody pressed Stop: what runs in the thread ends.
+    async fn stop(&self, channel: String, root: String, user: &str) -> Result<(), Trouble> {
+        let place = Place {
+            install: self.install.id.clone(),
+            channel,
+            root,
+        };
+        let tenant = &self.item.tenant_id;
+        let store = &self.slack.host.store;
+        for turn in store.unfinished_of(tenant, &place.conversation()).await? {
+            info!(turn, user, "somebody stops a turn from Slack");
+            self.slack.host.scheduler.cancel(tenant, &turn).await?;
+        }
+        Ok(())
+    }
+
+    /// A thumb on an answer is what somebody thinks of it.
+    async fn react(
+        &self,
+        added: bool,
+        user: &str,
+        name: &str,
+        channel: &str,
+        ts: &str,
+    ) -> Result<(), Trouble> {
+        let rating = match name.split("::").next() {
+            Some("+1" | "thumbsup") => Rating::Up,
+            Some("-1" | "thumbsdown") => Rating::Down,
+            _ => return Ok(()),
+        };
+        let host = &self.slack.host;
+        let tenant = &self.item.tenant_id;
+        if !added || user == self.install.bot_user {
+            return Ok(());
+        }
+        let Some(turn) = host.store.turn_of_slack_post(tenant, channel, ts).await? else {
+            return Ok(());
+        };
+        let feedback = NewFeedback {
+            tenant: tenant.clone(),
+            turn,
+            user: author_id(user),
+            rating,
+            comment: None,
+        };
+        let given = feedback::give(&host.services, feedback).await;
+        given
+            .map(drop)
+            .map_err(|error| Trouble::Later(error.into()))
+    }
+}
+
+/// Nobody is let in of whom nothing is known.
+fn unknown(user: &str, refused: Refused) -> Trouble {
+    match refused {
+        Refused::Failed { .. } => {
+            Trouble::Never(format!("who {user} is cannot be known: {refused}"))
+        }
+        refused => Trouble::Later(anyhow!(refused)),
+    }
+}
+
+fn author_id(user: &str) -> String {
+    format!("{CHANNEL}:{user}")
+}
+
+/// By which the turn of a message is found.
+fn key(channel: &str, ts: &str) -> String {
+    format!("{channel}:{ts}")
+}
+
+/// Slack's time of a message, seconds with a number behind the point that makes
+/// it unique, in milliseconds.
+fn at_ms(ts: &str) -> u64 {
+    let seconds = ts
+        .split('.')
+        .next()
+        .and_then(|seconds| seconds.parse::<u64>().ok());
+    seconds.unwrap_or_default().saturating_mul(1_000)
+}

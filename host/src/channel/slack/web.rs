@@ -1,0 +1,234 @@
+//! Slack's Web API: one call at a time, its refusals told apart by what may be
+//! done about them (docs.slack.dev/apis/web-api).
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::config;
+use crate::net;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What Slack means where it says that there is too much, and not for how long.
+const DEFAULT_RETRY: Duration = Duration::from_secs(30);
+
+/// One message a second and channel (docs.slack.dev/apis/web-api/rate-limits).
+const BETWEEN_MESSAGES: Duration = Duration::from_secs(1);
+
+/// A call waits so long for its place at most; else it is refused, so that who
+/// asks can do something else meanwhile.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum Refused {
+    /// Nothing happened, and may after so long.
+    #[error("Slack wants fewer calls of this kind")]
+    Limited(Duration),
+    /// Slack was not reached, so nothing happened.
+    #[error("Slack cannot be reached: {0}")]
+    Unreachable(String),
+    /// It may have happened.
+    #[error("Slack did not answer: {0}")]
+    Unsure(String),
+    /// Slack's word for why not, with what would help.
+    #[error("Slack refused: {error}{help}")]
+    Failed { error: String, help: String },
+}
+
+impl Refused {
+    /// Whether Slack said this word.
+    pub(super) fn is(&self, word: &str) -> bool {
+        matches!(self, Self::Failed { error, .. } if error == word)
+    }
+
+    /// Whether nobody can use this token any more.
+    pub(super) fn is_of_the_token(&self) -> bool {
+        const WORDS: [&str; 6] = [
+            "invalid_auth",
+            "not_authed",
+            "token_revoked",
+            "token_expired",
+            "account_inactive",
+            "user_removed_from_team",
+        ];
+        WORDS.iter().any(|word| self.is(word))
+    }
+}
+
+/// What waits for each other: a method, and for messages the channel.
+type Bucket = (&'static str, String);
+
+/// Calls with one token.
+pub(super) struct Web {
+    http: reqwest::Client,
+    base: String,
+    timeout: Duration,
+    token: SecretString,
+    /// When the next call may be.
+    parked: Mutex<HashMap<Bucket, Instant>>,
+}
+
+impl Web {
+    pub(super) fn new(config: &config::Slack, token: SecretString) -> Result<Self> {
+        Ok(Self {
+            http: net::provider_client(CONNECT_TIMEOUT)?,
+            base: config.api_base_url.clone(),
+            timeout: Duration::from_millis(config.timeout_ms),
+            token,
+            parked: Mutex::default(),
+        })
+    }
+
+    /// Calls a method; what it answers, with the scopes of the token under
+    /// `scopes` where Slack says them.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer. What is parked is not sent.
+    pub(super) async fn call(
+        &self,
+        method: &'static str,
+        arguments: &Value,
+    ) -> Result<Value, Refused> {
+        let channel = arguments["channel"].as_str().unwrap_or_default();
+        let bucket = (method, channel.to_owned());
+        let wait = self.admit(&bucket)?;
+        tokio::time::sleep(wait).await;
+        let sent = self
+            .http
+            .post(format!("{}/{method}", self.base))
+            .timeout(self.timeout)
+            .bearer_auth(self.token.expose_secret())
+            .header("content-type", "application/json; charset=utf-8")
+            .body(arguments.to_string())
+            .send()
+            .await;
+        let read = match sent {
+            Ok(response) => read(response).await,
+            Err(error) => Err(unsent(&error)),
+        };
+        count(method, &read);
+        if let Err(Refused::Limited(wait)) = read {
+            // Others of this kind have no better luck.
+            self.parked().insert(bucket, Instant::now() + wait);
+        }
+        read
+    }
+
+    /// Whether a socket may be opened there: its address is a secret.
+    pub(super) fn may_open(&self, url: &str) -> bool {
+        url.starts_with("wss://") || (self.base.starts_with("http://") && url.starts_with("ws://"))
+    }
+
+    /// Takes the next place of a bucket; answers how long to wait for it.
+    fn admit(&self, bucket: &Bucket) -> Result<Duration, Refused> {
+        let now = Instant::now();
+        let mut parked = self.parked();
+        let at = parked.get(bucket).copied().unwrap_or(now).max(now);
+        let wait = at - now;
+        if wait > LONGEST_WAIT {
+            return Err(Refused::Limited(wait));
+        }
+        if bucket.0 == "chat.postMessage" {
+            parked.insert(bucket.clone(), at + BETWEEN_MESSAGES);
+        }
+        if parked.len() > 10_000 {
+            parked.retain(|_, at| *at > now);
+        }
+        Ok(wait)
+    }
+
+    fn parked(&self) -> MutexGuard<'_, HashMap<Bucket, Instant>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn unsent(error: &reqwest::Error) -> Refused {
+    // The address may have a token in it.
+    let why = if error.is_timeout() {
+        "time-out"
+    } else {
+        "connection lost"
+    };
+    if error.is_connect() {
+        Refused::Unreachable(why.to_owned())
+    } else {
+        Refused::Unsure(why.to_owned())
+    }
+}
+
+async fn read(response: Response) -> Result<Value, Refused> {
+    let (status, headers) = (response.status(), response.headers().clone());
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        return Err(Refused::Limited(retry_after(&headers)));
+    }
+    if status.is_server_error() {
+        return Err(Refused::Unsure(format!("status {status}")));
+    }
+    let body = response.bytes().await.map_err(|error| unsent(&error))?;
+    let Ok(mut answer) = serde_json::from_slice::<Value>(&body) else {
+        return Err(Refused::Unsure(format!("status {status}, and no JSON")));
+    };
+    if answer["ok"] == true {
+        if let Some(scopes) = headers
+            .get("x-oauth-scopes")
+            .and_then(|scopes| scopes.to_str().ok())
+        {
+            answer["scopes"] = scopes.into();
+        }
+        return Ok(answer);
+    }
+    let error = answer["error"].as_str().unwrap_or("no reason").to_owned();
+    if error == "ratelimited" {
+        return Err(Refused::Limited(retry_after(&headers)));
+    }
+    Err(Refused::Failed {
+        help: help(&answer),
+        error,
+    })
+}
+
+/// What Slack says besides: the scope that is missing, what is wrong with blocks.
+fn help(answer: &Value) -> String {
+    if let Some(needed) = answer["needed"].as_str() {
+        return format!(
+            "; the app needs the scope {needed}: add it on its page OAuth & Permissions, and install it again"
+        );
+    }
+    let messages = answer["response_metadata"]["messages"].as_array();
+    let messages = messages.into_iter().flatten().filter_map(Value::as_str);
+    let messages: Vec<_> = messages.take(3).collect();
+    if messages.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", messages.join("; "))
+    }
+}
+
+fn retry_after(headers: &HeaderMap) -> Duration {
+    let seconds = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok());
+    let seconds = seconds.and_then(|value| value.trim().parse().ok());
+    seconds.map_or(DEFAULT_RETRY, Duration::from_secs)
+}
+
+fn count(method: &'static str, answer: &Result<Value, Refused>) {
+    let outcome = match answer {
+        Ok(_) => "ok",
+        Err(Refused::Limited(_)) => "limited",
+        Err(Refused::Unreachable(_) | Refused::Unsure(_)) => "unanswered",
+        Err(Refused::Failed { .. }) => "refused",
+    };
+    metrics::counter!("anchorhold_slack_calls_total", "method" => method, "outcome" => outcome)
+        .increment(1);
+}
