@@ -24,7 +24,7 @@ use crate::net::Outbound;
 use crate::outbox::Doorbell;
 use crate::registry::{FolderWatch, Hooks, Registry};
 use crate::retention;
-use crate::runtime::{Agents, Components, Engine, Services, Waiting};
+use crate::runtime::{Agents, Checks, Components, Engine, Services, Waiting};
 use crate::store::{DEFAULT_TENANT, Store};
 use crate::telemetry::Telemetry;
 use crate::tools::Tools;
@@ -89,12 +89,20 @@ impl Host {
         let registry = Registry::new(Arc::clone(&store), config.registry.clone(), hooks)?;
         let feeds = Arc::new(Feeds::default());
         let guests = GuestThreads::start(config.turns.threads)?;
+        let slice_fuel = config.turns.slice_fuel;
+        services.guards.run_by(Checks::new(
+            engine.clone(),
+            Arc::clone(&agents),
+            &services,
+            guests.handle(),
+            slice_fuel,
+        ));
         let runner = Arc::new(Runner::new(
             engine,
             Arc::clone(&services),
             Arc::clone(&agents),
             Arc::clone(&feeds),
-            config.turns.slice_fuel,
+            slice_fuel,
         ));
         let (scheduler, inbox) = message_path(&config, &services, &runner, &feeds, &guests);
         let waits = Arc::new(Waits::new(
