@@ -89,20 +89,13 @@ impl Host {
         let registry = Registry::new(Arc::clone(&store), config.registry.clone(), hooks)?;
         let feeds = Arc::new(Feeds::default());
         let guests = GuestThreads::start(config.turns.threads)?;
-        let slice_fuel = config.turns.slice_fuel;
-        services.guards.run_by(Checks::new(
-            engine.clone(),
-            Arc::clone(&agents),
-            &services,
-            guests.handle(),
-            slice_fuel,
-        ));
+        run_checks(&config, &engine, &agents, &services, &guests);
         let runner = Arc::new(Runner::new(
             engine,
             Arc::clone(&services),
             Arc::clone(&agents),
             Arc::clone(&feeds),
-            slice_fuel,
+            config.turns.slice_fuel,
         ));
         let (scheduler, inbox) = message_path(&config, &services, &runner, &feeds, &guests);
         let waits = Arc::new(Waits::new(
@@ -280,6 +273,23 @@ fn message_path(
     // Nothing else fills it in.
     let _ = services.inbox.set(Arc::downgrade(&inbox));
     (scheduler, inbox)
+}
+
+/// From now on components among the guardrails are asked.
+fn run_checks(
+    config: &Config,
+    engine: &Engine,
+    agents: &Arc<Agents>,
+    services: &Arc<Services>,
+    guests: &GuestThreads,
+) {
+    services.guards.run_by(Checks::new(
+        engine.clone(),
+        Arc::clone(agents),
+        services,
+        guests.handle(),
+        config.turns.slice_fuel,
+    ));
 }
 
 /// What capabilities act on.

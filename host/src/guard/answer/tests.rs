@@ -210,6 +210,8 @@ proptest! {
         let shown = runtime.block_on(in_pieces(&guard, &pieces));
         let whole = runtime.block_on(in_pieces(&guard, &[&text]));
         prop_assert_eq!(&shown, &whole);
-        prop_assert_eq!(shown.is_err(), text.contains("cat"));
+        // A cat may be part of an address.
+        let passed = guard.pattern_screen().whole(&text).unwrap();
+        prop_assert_eq!(shown.is_err(), passed.contains("cat"));
     }
 }
