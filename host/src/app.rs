@@ -24,7 +24,7 @@ use crate::net::Outbound;
 use crate::outbox::Doorbell;
 use crate::registry::{FolderWatch, Hooks, Registry};
 use crate::retention;
-use crate::runtime::{Agents, Components, Engine, Services, Waiting};
+use crate::runtime::{Agents, Checks, Components, Engine, Services, Waiting};
 use crate::store::{DEFAULT_TENANT, Store};
 use crate::telemetry::Telemetry;
 use crate::tools::Tools;
@@ -89,6 +89,7 @@ impl Host {
         let registry = Registry::new(Arc::clone(&store), config.registry.clone(), hooks)?;
         let feeds = Arc::new(Feeds::default());
         let guests = GuestThreads::start(config.turns.threads)?;
+        run_checks(&config, &engine, &agents, &services, &guests);
         let runner = Arc::new(Runner::new(
             engine,
             Arc::clone(&services),
@@ -272,6 +273,23 @@ fn message_path(
     // Nothing else fills it in.
     let _ = services.inbox.set(Arc::downgrade(&inbox));
     (scheduler, inbox)
+}
+
+/// From now on components among the guardrails are asked.
+fn run_checks(
+    config: &Config,
+    engine: &Engine,
+    agents: &Arc<Agents>,
+    services: &Arc<Services>,
+    guests: &GuestThreads,
+) {
+    services.guards.run_by(Checks::new(
+        engine.clone(),
+        Arc::clone(agents),
+        services,
+        guests.handle(),
+        config.turns.slice_fuel,
+    ));
 }
 
 /// What capabilities act on.

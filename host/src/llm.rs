@@ -196,7 +196,7 @@ impl Gateway {
             input_tokens: usage::of_request(&request),
         };
         Ok(Beginning::of(&self.io, call, move |mut sink| async move {
-            sink.look(guard.screen());
+            sink.look(guard.screen(&request.model));
             let answer = async {
                 let request = guarded(&guard, request).await?;
                 let schema = Schema::of(&request.response_format).await?;
@@ -438,12 +438,14 @@ async fn guarded(guard: &Guard, request: wire::Request) -> Result<wire::Request,
     if !guard.looks_at_input() {
         return Ok(request);
     }
-    if usage::most_of_request(&request) <= LITTLE {
-        return Ok(guard.request(request)?);
-    }
-    let guard = guard.clone();
-    let passed = spawn_blocking(move || guard.request(request)).await;
-    Ok(passed.map_err(|_| failure::lost())??)
+    let passed = if usage::most_of_request(&request) <= LITTLE {
+        guard.request(request)?
+    } else {
+        let patterns = guard.clone();
+        let passed = spawn_blocking(move || patterns.request(request)).await;
+        passed.map_err(|_| failure::lost())??
+    };
+    Ok(guard.checked(passed).await?)
 }
 
 /// The same for texts that are to be vectors.
@@ -454,9 +456,10 @@ async fn guarded_texts(
     if !guard.looks_at_input() {
         return Ok(request);
     }
-    let guard = guard.clone();
-    let passed = spawn_blocking(move || guard.texts(request.input)).await;
-    request.input = passed.map_err(|_| failure::lost())??;
+    let patterns = guard.clone();
+    let passed = spawn_blocking(move || patterns.texts(request.input)).await;
+    let passed = passed.map_err(|_| failure::lost())??;
+    request.input = guard.checked_texts(&request.model, passed).await?;
     Ok(request)
 }
 

@@ -6,6 +6,7 @@
 
 mod agents;
 pub mod bindings;
+mod check;
 mod components;
 mod engine;
 mod failure;
@@ -14,6 +15,7 @@ mod limits;
 mod wasi;
 
 pub use agents::{Agents, CacheCounts, Loaded, ResolvedAgent};
+pub use check::Checks;
 pub use components::{Components, LoadedComponent};
 pub use engine::Engine;
 pub use failure::{Failure, FailureCode};

@@ -179,6 +179,183 @@ async fn a_rule_that_cannot_work_keeps_the_host_from_starting() {
     }
 }
 
+/// A rule that a component decides.
+fn by(component: &str, more: &[(&str, toml::Value)]) -> toml::Value {
+    let mut keys = vec![("name", "checked".into()), ("component", component.into())];
+    keys.extend_from_slice(more);
+    toml::Value::Array(vec![rule(&keys)])
+}
+
+const WORDS: &str = r#"
+[config]
+refuse = ["operation owl"]
+redact = ["ann@example.com", "bob"]
+instead = "[x]"
+"#;
+
+fn with_words() -> anchorhold_tests::HostBuilder {
+    let manifest = include_str!("../../plugins/wordlist/wordlist.toml");
+    let (manifest, _) = manifest.split_once("[config]").unwrap();
+    TestHost::new()
+        .plugin("probe")
+        .plugin("wordlist")
+        .manifest("wordlist", &format!("{manifest}{WORDS}"))
+        .script(CHATTY)
+        .set("guardrails", by("wordlist", &[]))
+}
+
+#[tokio::test]
+async fn a_component_redacts_and_refuses_what_is_said_to_models_and_by_them() {
+    let host = with_words().start().await;
+    let answer = host.ask("probe", "generate I am Bob").await;
+    assert_eq!(answer.json_text()["text"], "You said I am [x]");
+    // However the answer is read, and nothing before it was looked at.
+    let shown = "Write to [x], card 4111 1111 1111 1111.";
+    for command in ["generate contact", "stream contact"] {
+        let answer = host.ask("probe", command).await;
+        assert_eq!(answer.json_text()["text"], shown);
+    }
+    let mut seen = String::new();
+    for event in host.ask_streaming("probe", "forward contact").await {
+        if event.event == "text.delta" {
+            seen.push_str(event.data["text"].as_str().unwrap());
+        }
+    }
+    assert_eq!(seen, shown);
+    for command in ["generate owl", "stream owl", "forward owl"] {
+        let events = host.ask_streaming("probe", command).await;
+        let all = format!("{events:?}");
+        assert!(all.contains("content-filtered"), "{all}");
+        assert!(!all.contains("Operation"), "{all}");
+    }
+    let log = host.log();
+    assert!(log.contains("it has the word"), "{log}");
+    assert!(counted(&host, "refuse", 3).await);
+}
+
+async fn counted(host: &TestHost, action: &str, times: u32) -> bool {
+    let metrics = host.get("/metrics").await.body.to_string();
+    let line =
+        format!("anchorhold_guardrail_total{{rule=\"checked\",action=\"{action}\"}} {times}");
+    metrics.replace("\\\"", "\"").contains(&line)
+}
+
+#[tokio::test]
+async fn a_component_that_fails_lets_nothing_pass_and_the_log_says_why() {
+    let host = TestHost::new()
+        .plugin("probe")
+        .plugin("warden")
+        .script(CHATTY)
+        .set("guardrails", by("warden", &[("on", "input".into())]))
+        .start()
+        .await;
+    let passed = host.ask("probe", "generate hello").await;
+    assert_eq!(passed.json_text()["text"], "You said HELLO");
+    let told = [
+        ("trap", "Trap"),
+        ("loop", "OutOfFuel"),
+        ("memory", "MemoryLimit"),
+        ("error", "AgentError"),
+        ("few", "it answered 0 texts in the place of 1"),
+    ];
+    for (at, (word, why)) in (1..).zip(told) {
+        let said = host.ask("probe", &format!("generate {word}")).await;
+        let said = said.text();
+        assert!(said.contains("content-filtered"), "{word}: {said}");
+        assert!(said.contains("could not look"), "{word}: {said}");
+        let log = host.log();
+        assert!(log.contains(why), "{word}: {log}");
+        assert!(counted(&host, "failed", at).await, "{word}");
+    }
+    // It is lent nothing by which it could be asked itself.
+    let refused = host.ask("probe", "generate lend").await;
+    assert!(
+        refused.text().contains("does not let"),
+        "{}",
+        refused.text()
+    );
+    let log = host.log();
+    for lent in ["llm Some", "state Some", "events Some"] {
+        let denied = format!("{lent}(ErrorKind::Denied)");
+        assert!(log.contains(&denied), "{log}");
+    }
+    assert!(log.contains("reply true"), "{log}");
+}
+
+#[tokio::test]
+async fn a_component_has_so_much_time() {
+    let host = TestHost::new()
+        .plugin("probe")
+        .plugin("warden")
+        .manifest("warden", "name = 'warden'\n[limits]\nwall_ms = 50\n")
+        .script(CHATTY)
+        .set("guardrails", by("warden", &[("on", "input".into())]))
+        .start()
+        .await;
+    let said = host.ask("probe", "generate loop").await;
+    assert!(said.text().contains("could not look"), "{}", said.text());
+    assert!(host.log().contains("Deadline"), "{}", host.log());
+}
+
+#[tokio::test]
+async fn a_component_that_is_not_there_lets_nothing_pass_until_it_is() {
+    for (component, why) in [
+        ("warden", "There is no agent \\\"warden\\\""),
+        ("probe", "does not export \\\"guardrail\\\""),
+    ] {
+        let host = TestHost::new()
+            .plugin("probe")
+            .script(CHATTY)
+            .set("guardrails", by(component, &[("on", "output".into())]))
+            .start()
+            .await;
+        let said = host.ask("probe", "generate hello").await;
+        assert!(said.text().contains("could not look"), "{}", said.text());
+        let log = host.log();
+        assert!(
+            log.replace("\\\"", "\"")
+                .contains(&why.replace("\\\"", "\"")),
+            "{log}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_replay_and_what_is_given_again_ask_no_component() {
+    let host = with_words().start().await;
+    let answer = say(&host, "ann", "probe", "cached contact").await;
+    let shown = "Write to [x], card 4111 1111 1111 1111.";
+    assert_eq!(answer.json_text()["text"], shown);
+    let again = say(&host, "ann", "probe", "cached contact").await;
+    assert_eq!(again.json_text()["cached"], false, "another conversation");
+    let journal = format!("{:?}", host.journal(&answer.turn()).await);
+    assert!(
+        journal.contains("[x]") && !journal.contains("ann@"),
+        "{journal}"
+    );
+    let folder = host.plugins_dir();
+    std::fs::remove_file(folder.join("wordlist.wasm")).unwrap();
+    host.wait_for("the guardrail to be gone", async || {
+        let said = host.ask("probe", "generate contact").await;
+        said.text().contains("could not look").then_some(())
+    })
+    .await;
+    let replayed = host.replay(&answer.turn()).await;
+    assert_eq!(replayed.body["same"], true, "{:#}", replayed.body);
+}
+
+#[tokio::test]
+async fn a_component_takes_no_action() {
+    for (more, part) in [
+        (&[("action", "redact".into())][..], "take out its action"),
+        (&[("pattern", "a".into())][..], "has one of"),
+    ] {
+        let host = TestHost::new().set("guardrails", by("wordlist", more));
+        let (_, said) = host.start_fails().await;
+        assert!(said.contains("checked") && said.contains(part), "{said}");
+    }
+}
+
 const TALK: &str = "[fallback]\ntext = \"You said {last}\"\nusage = { input = 7, output = 5 }\n";
 
 async fn say(host: &TestHost, user: &str, agent: &str, text: &str) -> Answer {

@@ -1,7 +1,7 @@
 //! The bindings generated from the contract (`wit/`): the imports once, and one
 //! small module for each interface an agent may export, which refers to the
 //! types of the imports. An agent links the type information of an export only
-//! when it exports it, so the three can be combined freely.
+//! when it exports it, so they can be combined freely.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -39,6 +39,7 @@ macro_rules! exports {
                     "anchorhold:agent/config@0.1.0": crate::bindings::imports::anchorhold::agent::config,
                     "anchorhold:agent/log@0.1.0": crate::bindings::imports::anchorhold::agent::log,
                 },
+                additional_derives: [PartialEq],
                 pub_export_macro: true,
                 export_macro_name: $macro,
                 default_bindings_module: $path,
@@ -60,3 +61,9 @@ exports!(
     "anchorhold_agent::bindings::subscriber"
 );
 exports!(web, "site", "export_web", "anchorhold_agent::bindings::web");
+exports!(
+    guardrail,
+    "guard",
+    "export_guardrail",
+    "anchorhold_agent::bindings::guardrail"
+);

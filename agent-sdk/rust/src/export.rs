@@ -1,6 +1,6 @@
 //! The macros of an agent: [`export!`](crate::export) and [`manifest!`](crate::manifest).
 
-/// Exports what an agent implements: any of `Chat`, `Subscriber` and `Web`.
+/// Exports what an agent implements: any of `Chat`, `Subscriber`, `Web` and `Guardrail`.
 ///
 /// ```ignore
 /// anchorhold_agent::export!(Herald: Chat, Subscriber);
@@ -35,9 +35,16 @@ macro_rules! __export_one {
         #[cfg(target_arch = "wasm32")]
         $crate::bindings::web::export_web!($agent with_types_in $crate::bindings::web);
     };
+    ($agent:ident, Guardrail) => {
+        $crate::__assert_implements!($agent, Guardrail);
+        #[cfg(target_arch = "wasm32")]
+        $crate::bindings::guardrail::export_guardrail!(
+            $agent with_types_in $crate::bindings::guardrail
+        );
+    };
     ($agent:ident, $other:ident) => {
         compile_error!(concat!(
-            "an agent exports Chat, Subscriber or Web, not ",
+            "an agent exports Chat, Subscriber, Web or Guardrail, not ",
             stringify!($other)
         ));
     };

@@ -1,7 +1,7 @@
 //! What an Anchorhold agent written in Rust depends on.
 //!
-//! An agent is a struct that implements one or more of [`Chat`], [`Subscriber`] and [`Web`], and
-//! one line of [`export!`]. Everything it may ask of the host is a module named after the
+//! An agent is a struct that implements one or more of [`Chat`], [`Subscriber`], [`Web`] and
+//! [`Guardrail`], and one line of [`export!`]. Everything it may ask of the host is a module named after the
 //! interface of the contract: [`llm`], [`database`], [`state`], [`events`], [`http`], [`reply`],
 //! [`agents`], [`tools`], [`config`], [`log`].
 //!
@@ -48,6 +48,7 @@ pub mod database;
 mod error;
 pub mod events;
 mod export;
+pub mod guardrail;
 pub mod http;
 pub mod llm;
 pub mod log;
@@ -61,6 +62,7 @@ pub mod web;
 mod window;
 
 pub use bindings::chat::exports::anchorhold::agent::chat::Guest as Chat;
+pub use bindings::guardrail::exports::anchorhold::agent::guardrail::Guest as Guardrail;
 pub use bindings::imports::anchorhold::agent::events::Event;
 pub use bindings::imports::anchorhold::agent::types::{
     Attachment, Author, Error, ErrorKind, MediaSource, Message, PastMessage, Reply, Speaker,

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::events::{Event, Publication, ScheduleTime};
+use crate::guardrail::{Passage, Piece, Role, Stage};
 use crate::llm::{self, ContentPart, FinishReason, Usage};
 use crate::log::Level;
 use crate::reply::{Outcome, Question, Task};
@@ -276,6 +277,26 @@ pub fn event(topic: impl Into<String>, data: &impl Serialize) -> Event {
         correlation: None,
         at_ms: 1_000,
         attempt: 1,
+    }
+}
+
+/// What an agent says to a model, or the model to it.
+pub fn passage(stage: Stage, texts: &[&str]) -> Passage {
+    let role = match stage {
+        Stage::Input => Role::User,
+        Stage::Output => Role::Assistant,
+    };
+    let piece = |text: &&str| Piece {
+        role,
+        text: String::from(*text),
+    };
+    Passage {
+        stage,
+        pieces: texts.iter().map(piece).collect(),
+        agent: "tested".into(),
+        model: "default".into(),
+        conversation: Some("conversation-1".into()),
+        user: Some("testing:ada".into()),
     }
 }
 

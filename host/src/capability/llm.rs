@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use wasmtime::component::{HasData, Resource, ResourceTable};
 use wasmtime::format_err;
 
-use crate::guard::{Guard, Guards};
+use crate::guard::{Guard, Guards, Whose};
 use crate::llm::Gateway;
 use crate::registry::Grant;
 use crate::runtime::bindings::llm;
@@ -87,7 +87,13 @@ impl<'a> Llm<'a> {
 
     /// What requests of this agent and their answers must pass.
     fn guard(&self) -> Guard {
-        self.guards.of(&self.window.agent().name)
+        let identity = self.window.identity();
+        self.guards.of(Whose {
+            tenant: identity.tenant.clone(),
+            agent: self.window.agent().name.clone(),
+            conversation: identity.conversation.clone(),
+            user: identity.user.clone(),
+        })
     }
 
     fn id(&self, handle: &Resource<GenerationHandle>) -> wasmtime::Result<u32> {
@@ -102,7 +108,7 @@ impl llm::Host for Llm<'_> {
     ) -> wasmtime::Result<Result<llm::Response, llm::Error>> {
         tracing::trace!(name: ASKED, model = request.model);
         let guard = self.guard();
-        let slot = Slot::of(&request, self.window, self.gateway, &guard);
+        let slot = Slot::of(&request, self.window, self.gateway, &guard).await;
         if let Some(slot) = slot.as_ref().filter(|_| !self.window.is_next_recorded())
             && let Some(response) = slot.look_up(self.store).await
         {

@@ -23,7 +23,12 @@ pub struct Guardrail {
     /// The most text, in bytes.
     #[serde(default)]
     pub max_bytes: Option<u64>,
-    pub action: Action,
+    /// The agent whose component decides.
+    #[serde(default)]
+    pub component: Option<String>,
+    /// None where a component decides.
+    #[serde(default)]
+    pub action: Option<Action>,
 }
 
 /// What is looked at.
@@ -79,15 +84,33 @@ pub(super) fn check(rules: &[Guardrail]) -> Result<()> {
             rule.pattern.is_some(),
             !rule.detect.is_empty(),
             rule.max_bytes.is_some(),
+            rule.component.is_some(),
         ];
         if ways.into_iter().filter(|way| *way).count() != 1 {
-            bail!("[[guardrails]] {name:?} has one of pattern, detect and max_bytes");
+            bail!("[[guardrails]] {name:?} has one of pattern, detect, max_bytes and component");
         }
-        if rule.max_bytes.is_some() && rule.action == Action::Redact {
-            bail!(
-                "[[guardrails]] {name:?}: what is too long can only be refused: action = \"refuse\""
-            );
+        check_action(rule)?;
+        if rule.component.as_ref().is_some_and(String::is_empty) {
+            bail!("[[guardrails]] {name:?}: component names the agent that exports guardrail");
         }
     }
     Ok(())
+}
+
+fn check_action(rule: &Guardrail) -> Result<()> {
+    let name = &rule.name;
+    match (&rule.component, rule.action) {
+        (Some(_), Some(_)) => {
+            bail!(
+                "[[guardrails]] {name:?}: its component decides what is done; take out its action"
+            )
+        }
+        (None, None) => {
+            bail!("[[guardrails]] {name:?} has no action; say \"redact\" or \"refuse\"")
+        }
+        (None, Some(Action::Redact)) if rule.max_bytes.is_some() => bail!(
+            "[[guardrails]] {name:?}: what is too long can only be refused: action = \"refuse\""
+        ),
+        _ => Ok(()),
+    }
 }

@@ -5,6 +5,7 @@ use regex::{Regex, RegexBuilder};
 
 use super::detect;
 use crate::config::{Action, Guardrail, On};
+use crate::runtime::bindings::guardrail::Stage;
 use crate::runtime::bindings::llm as wire;
 
 /// The largest that a pattern may become, in bytes.
@@ -41,6 +42,26 @@ pub(super) struct Finder {
 pub(crate) struct Refusal {
     rule: String,
     what: &'static str,
+    /// It could not look at it.
+    has_failed: bool,
+}
+
+impl Refusal {
+    /// The rule could not look.
+    pub(super) fn of_failure(self) -> Self {
+        Self {
+            has_failed: true,
+            ..self
+        }
+    }
+}
+
+/// What a text is, for who is told that it is refused.
+pub(super) fn what(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Input => "request",
+        Stage::Output => "answer",
+    }
 }
 
 impl Rule {
@@ -80,13 +101,9 @@ impl Rule {
         found.min_by_key(|(start, _, _)| *start)
     }
 
-    /// It found something; never what.
-    pub(super) fn note(&self) {
-        let Guardrail { name, action, .. } = &self.config;
-        let action = match action {
-            Action::Redact => "redact",
-            Action::Refuse => "refuse",
-        };
+    /// It found something, and does that; never what it found.
+    pub(super) fn note(&self, action: &'static str) {
+        let name = &self.config.name;
         let labels = [("rule", name.clone()), ("action", action.to_owned())];
         metrics::counter!("anchorhold_guardrail_total", &labels).increment(1);
         tracing::debug!(rule = name, action, "a guardrail found something");
@@ -94,12 +111,28 @@ impl Rule {
 
     /// It does not let `what` pass.
     pub(super) fn refuse(&self, what: &'static str) -> Refusal {
-        self.note();
+        self.note("refuse");
         tracing::info!(rule = self.config.name, what, "a guardrail refuses");
+        self.refusal(what)
+    }
+
+    /// The same, without a word to the operator.
+    pub(super) fn refusal(&self, what: &'static str) -> Refusal {
         Refusal {
             rule: self.config.name.clone(),
             what,
+            has_failed: false,
         }
+    }
+
+    /// The agent whose component decides.
+    pub(super) fn component(&self) -> Option<&str> {
+        self.config.component.as_deref()
+    }
+
+    /// Whether what it finds fails the call.
+    pub(super) fn refuses(&self) -> bool {
+        self.config.action == Some(Action::Refuse)
     }
 }
 
@@ -139,12 +172,19 @@ impl Finder {
 
 impl From<Refusal> for wire::Error {
     fn from(refusal: Refusal) -> Self {
-        let Refusal { rule, what } = refusal;
+        let Refusal { rule, what, .. } = refusal;
+        let message = if refusal.has_failed {
+            format!(
+                "the guardrail {rule:?} of this host could not look at this {what}, so it does not pass; the operator finds the cause in the log"
+            )
+        } else {
+            format!("the guardrail {rule:?} of this host does not let this {what} pass")
+        };
         wire::Error {
             kind: wire::ErrorKind::ContentFiltered,
             retry: wire::RetryClass::Never,
             retry_after_ms: None,
-            message: format!("the guardrail {rule:?} of this host does not let this {what} pass"),
+            message,
             provider: None,
             http_status: None,
             attempts: 0,

@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use super::rule::{Refusal, Rule};
-use crate::config::Action;
+use super::rule::{Refusal, Rule, what};
+use crate::runtime::bindings::guardrail::Stage;
 
 /// How much is decided at once, in bytes.
 const STEP: usize = 64;
@@ -20,7 +20,7 @@ const BEFORE: usize = 4;
 const KEPT: usize = 4_096;
 
 /// Looks at one text.
-pub(crate) struct Screen {
+pub(super) struct Screen {
     rules: Arc<[Arc<Rule>]>,
     /// What the text is, for who is told that it is refused.
     what: &'static str,
@@ -32,12 +32,12 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn new(rules: Arc<[Arc<Rule>]>, what: &'static str) -> Self {
+    pub(super) fn new(rules: Arc<[Arc<Rule>]>, stage: Stage) -> Self {
         let finders = rules.iter().flat_map(|rule| &rule.finders);
         let longest = finders.map(|finder| finder.longest).max();
         Self {
             rules,
-            what,
+            what: what(stage),
             text: String::new(),
             at: 0,
             window: STEP + longest.unwrap_or(0),
@@ -46,7 +46,7 @@ impl Screen {
     }
 
     /// Takes a piece and answers what may be shown by now.
-    pub(crate) fn push(&mut self, piece: &str) -> Result<String, Refusal> {
+    pub(super) fn push(&mut self, piece: &str) -> Result<String, Refusal> {
         self.measure(piece.len())?;
         self.text.push_str(piece);
         let mut shown = String::new();
@@ -62,7 +62,7 @@ impl Screen {
     }
 
     /// The text has ended: answers the rest of it. Another may follow.
-    pub(crate) fn end(&mut self) -> Result<String, Refusal> {
+    pub(super) fn end(&mut self) -> Result<String, Refusal> {
         let mut shown = String::new();
         while self.at < self.text.len() {
             self.decide(&mut shown)?;
@@ -73,7 +73,7 @@ impl Screen {
     }
 
     /// Forgets all: there is another text in its place.
-    pub(crate) fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.text.clear();
         self.at = 0;
         self.bytes = 0;
@@ -114,7 +114,7 @@ impl Screen {
             if start >= limit {
                 continue;
             }
-            if rule.config.action == Action::Refuse {
+            if rule.refuses() {
                 return Err(rule.refuse(self.what));
             }
             if first.is_none_or(|(earlier, ..)| start < earlier) {
@@ -126,7 +126,7 @@ impl Screen {
             self.at = limit;
             return Ok(());
         };
-        rule.note();
+        rule.note("redact");
         shown.push_str(&self.text[self.at..start]);
         shown.push_str(instead);
         self.at = end;

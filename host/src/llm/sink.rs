@@ -11,7 +11,7 @@ use crate::runtime::bindings::llm as wire;
 use super::draft::{CallPiece, Draft, TooLong};
 use super::failure::failure;
 use super::price::Tariff;
-use crate::guard::{Refusal, Screen};
+use crate::guard::AnswerScreen;
 
 /// What travels from the provider's task to the reader. Small, because a
 /// channel makes room for 32 at once.
@@ -35,7 +35,7 @@ pub(crate) struct Sink {
     items: mpsc::Sender<Item>,
     accepted: Option<Accepted>,
     /// What looks at the text before anybody sees it.
-    screen: Option<Screen>,
+    screen: Option<AnswerScreen>,
     accepted_at: Option<Instant>,
 }
 
@@ -78,7 +78,7 @@ impl Sink {
     }
 
     /// Has the text looked at.
-    pub(super) fn look(&mut self, screen: Option<Screen>) {
+    pub(super) fn look(&mut self, screen: Option<AnswerScreen>) {
         self.screen = screen;
     }
 
@@ -91,33 +91,31 @@ impl Sink {
     }
 
     pub(crate) async fn text(&mut self, piece: &str) -> Result<(), Closed> {
-        if self.screen.is_none() {
+        let Some(screen) = &mut self.screen else {
             let events = self.draft().text(piece);
             return self.put(events).await;
-        }
+        };
+        let shown = screen.push(piece);
         // What is not shown has come all the same.
         let grown = self.draft().grow(piece);
         self.put(grown.map(|()| Vec::new())).await?;
-        self.pass(|screen| screen.push(piece)).await
+        self.show(&shown?).await
     }
 
     /// A part has ended, and what was held back of it is shown.
     async fn end_text(&mut self) -> Result<(), Closed> {
-        self.pass(Screen::end).await
-    }
-
-    async fn pass(
-        &mut self,
-        look: impl FnOnce(&mut Screen) -> Result<String, Refusal>,
-    ) -> Result<(), Closed> {
         let Some(screen) = &mut self.screen else {
             return Ok(());
         };
-        let shown = look(screen)?;
-        if shown.is_empty() {
+        let shown = screen.end().await?;
+        self.show(&shown).await
+    }
+
+    async fn show(&mut self, passed: &str) -> Result<(), Closed> {
+        if passed.is_empty() {
             return Ok(());
         }
-        let events = self.draft().show(&shown);
+        let events = self.draft().show(passed);
         self.put(Ok(events)).await
     }
 

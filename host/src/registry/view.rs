@@ -38,7 +38,7 @@ pub struct AgentSummary {
 pub struct AgentDetail {
     #[serde(flatten)]
     pub summary: AgentSummary,
-    /// What the host calls: `chat`, `subscriber`, `web`.
+    /// What the host calls: `chat`, `subscriber`, `web`, `guardrail`.
     pub exports: Vec<String>,
     /// What its manifest wants.
     pub wants: Vec<String>,

@@ -24,7 +24,7 @@ wasmtime::component::bindgen!({
 pub use self::anchorhold::agent::{
     agents, config, database, events, http, llm, log, reply, state, tools, types,
 };
-pub use self::exports::anchorhold::agent::{chat, subscriber, web};
+pub use self::exports::anchorhold::agent::{chat, guardrail, subscriber, web};
 
 impl types::Message {
     /// A text that is said now, and nothing besides; without a conversation it

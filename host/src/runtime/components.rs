@@ -27,6 +27,7 @@ pub struct LoadedComponent {
     pub(super) chat: Option<exports::chat::GuestIndices>,
     pub(super) subscriber: Option<exports::subscriber::GuestIndices>,
     pub(super) web: Option<exports::web::GuestIndices>,
+    pub(super) guardrail: Option<exports::guardrail::GuestIndices>,
     /// Size of the compiled code.
     pub(super) bytes: u64,
 }
@@ -190,6 +191,7 @@ impl Components {
             chat: exports::chat::GuestIndices::new(&pre).ok(),
             subscriber: exports::subscriber::GuestIndices::new(&pre).ok(),
             web: exports::web::GuestIndices::new(&pre).ok(),
+            guardrail: exports::guardrail::GuestIndices::new(&pre).ok(),
             pre,
             bytes,
         })

@@ -5,6 +5,7 @@ use tracing::warn;
 use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
+use super::check::CHECKS_AT_ONCE;
 use super::instance::HostState;
 use crate::config;
 
@@ -79,17 +80,17 @@ fn settings(limits: &config::Limits, turns: &config::Turns) -> Config {
 }
 
 fn pool(limits: &config::Limits, turns: &config::Turns) -> PoolingAllocationConfig {
-    let turns_at_once = turns.concurrent.max(1);
+    let at_once = turns.concurrent.max(1) + CHECKS_AT_ONCE;
     let tables = usize::try_from(limits.table_elements).unwrap_or(usize::MAX);
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(turns_at_once)
-        .total_stacks(turns_at_once)
+    pool.total_component_instances(at_once)
+        .total_stacks(at_once)
         // Components of some languages are made of many core modules.
-        .total_core_instances(turns_at_once.saturating_mul(8))
+        .total_core_instances(at_once.saturating_mul(8))
         .max_core_instances_per_component(64)
-        .total_memories(turns_at_once + turns_at_once / 4)
+        .total_memories(at_once + at_once / 4)
         .max_memories_per_component(8)
-        .total_tables(turns_at_once.saturating_mul(3))
+        .total_tables(at_once.saturating_mul(3))
         .max_tables_per_component(20)
         .table_elements(tables)
         .max_memory_size(usize::try_from(turns.max_memory_bytes).unwrap_or(1 << 30))

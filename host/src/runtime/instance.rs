@@ -233,18 +233,7 @@ pub async fn run(
         within(Box::pin(work), &deadline, kill).await
     };
     let is_suspended = matches!(&outcome, Ok(Err(error)) if is_suspension(error));
-    let outcome = match outcome {
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(error)) => {
-            let limiter = &store.data().limiter;
-            Err(Failure::of_trap(
-                &error,
-                limiter.memory_refused,
-                limiter.table_refused,
-            ))
-        }
-        Err(failure) => Err(failure),
-    };
+    let outcome = outcome_of(outcome, &store);
     let fuel = agent
         .limits
         .fuel
@@ -266,13 +255,28 @@ pub async fn run(
     Run::Finished(Finished { outcome, closed })
 }
 
+/// What came of a call, and of waiting for it.
+pub(super) fn outcome_of<T>(
+    outcome: Result<wasmtime::Result<Result<T, Failure>>, Failure>,
+    store: &Store<HostState>,
+) -> Result<T, Failure> {
+    outcome?.unwrap_or_else(|error| {
+        let limiter = &store.data().limiter;
+        Err(Failure::of_trap(
+            &error,
+            limiter.memory_refused,
+            limiter.table_refused,
+        ))
+    })
+}
+
 fn is_suspension(error: &wasmtime::Error) -> bool {
     matches!(error.downcast_ref::<Stop>(), Some(Stop::Suspended))
 }
 
 type NoStore = (Box<Window>, wasmtime::Error);
 
-fn new_store(
+pub(super) fn new_store(
     engine: &Engine,
     services: Arc<Services>,
     window: Window,
@@ -320,15 +324,9 @@ async fn call(
     instantiated: &mut Duration,
 ) -> wasmtime::Result<Result<Output, Failure>> {
     let started = Instant::now();
-    let instance = match component.pre.instantiate_async(&mut *store).await {
+    let instance = match instantiate(store, component).await? {
         Ok(instance) => instance,
-        Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
-            return Ok(Err(Failure::new(
-                FailureCode::Busy,
-                "Too many agents are running; try again shortly.",
-            )));
-        }
-        Err(error) => return Err(error),
+        Err(failure) => return Ok(Err(failure)),
     };
     *instantiated = started.elapsed();
     let (store, instance) = (store.as_context_mut(), &instance);
@@ -336,6 +334,21 @@ async fn call(
         Input::Chat(message) => respond(store, instance, component, message).await,
         Input::Event(event) => receive(store, instance, component, event).await,
         Input::Web(request) => serve(store, instance, component, request).await,
+    }
+}
+
+/// An instance, if there is room for one.
+pub(super) async fn instantiate(
+    store: &mut Store<HostState>,
+    component: &LoadedComponent,
+) -> wasmtime::Result<Result<Instance, Failure>> {
+    match component.pre.instantiate_async(&mut *store).await {
+        Ok(instance) => Ok(Ok(instance)),
+        Err(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => Ok(Err(Failure::new(
+            FailureCode::Busy,
+            "Too many agents are running; try again shortly.",
+        ))),
+        Err(error) => Err(error),
     }
 }
 
@@ -419,7 +432,7 @@ fn check_output(bytes: usize, limit: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-fn lacks(interface: &str) -> Failure {
+pub(super) fn lacks(interface: &str) -> Failure {
     Failure::new(
         FailureCode::AgentUnavailable,
         format!("This agent does not export {interface:?}, so it cannot do this."),
@@ -443,7 +456,7 @@ async fn sync_database(
     }
 }
 
-fn log_stdio(window: &mut Window, stdio: &Stdio) {
+pub(super) fn log_stdio(window: &mut Window, stdio: &Stdio) {
     for (level, capture) in [("info", &stdio.stdout), ("warn", &stdio.stderr)] {
         for line in capture.lines() {
             window.log(level, &line, "{}");

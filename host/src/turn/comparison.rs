@@ -24,11 +24,14 @@ pub struct Comparison {
     /// What is left for model calls, in millionths of a dollar; none if no
     /// model is asked.
     budget: Option<u64>,
+    /// No turn: nothing that needs one is lent.
+    is_no_turn: bool,
 }
 
 /// What becomes of a call that nothing was recorded for.
 pub(super) enum Unrecorded {
     Refused,
+    Denied,
     /// It would be made, but the money is spent.
     Spent,
     Made,
@@ -44,8 +47,19 @@ impl Comparison {
         }
     }
 
+    /// What runs outside of a turn is lent nothing that the window records.
+    pub fn of_no_turn() -> Self {
+        Self {
+            is_no_turn: true,
+            ..Self::default()
+        }
+    }
+
     /// Notes a call that nothing was recorded for.
     pub(super) fn unrecorded(&mut self, kind: &str, shown: String) -> Unrecorded {
+        if self.is_no_turn {
+            return Unrecorded::Denied;
+        }
         self.unrecorded.push(shown);
         match self.budget {
             Some(0) if MODEL_CALLS.contains(&kind) => Unrecorded::Spent,

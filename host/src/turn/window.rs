@@ -381,6 +381,7 @@ impl Window {
             }
             Found::CutOff if commit == Commit::Once => unknown(CUT_OFF),
             Found::Unrecorded(Unrecorded::Refused) => unknown(UNRECORDED),
+            Found::Unrecorded(Unrecorded::Denied) => E::denied(NO_TURN.to_owned()),
             Found::Unrecorded(Unrecorded::Spent) => E::spent(SPENT.to_owned()),
             Found::Unrecorded(Unrecorded::Made) | Found::CutOff | Found::Nothing => {
                 match self.agent.check(call.grant) {
@@ -532,6 +533,8 @@ enum Found<R, E> {
 }
 
 const SPENT: &str = "what was set aside for model calls of this replay is spent";
+
+const NO_TURN: &str = "a guardrail runs outside of turns, where only config and log are lent";
 
 const UNRECORDED: &str = "it was not recorded, and a replay does nothing outside";
 

@@ -28,7 +28,7 @@ pub(super) struct Slot {
 
 impl Slot {
     /// Where the answer to a request belongs; none if it is not to be kept.
-    pub(super) fn of(
+    pub(super) async fn of(
         request: &llm::Request,
         window: &Window,
         gateway: &Gateway,
@@ -51,7 +51,7 @@ impl Slot {
             ..request.clone()
         };
         let agent = &window.agent().name;
-        let deciding = (gateway.deciding(&request.model)?, guard.deciding());
+        let deciding = (gateway.deciding(&request.model)?, guard.deciding().await?);
         let all = codec::encode(&(&identity.tenant, agent, person, deciding, asked)).ok()?;
         Some(Self {
             tenant: identity.tenant.clone(),

@@ -27,7 +27,7 @@ struct ComponentView {
     size_bytes: i64,
     /// The version of the contract that it was built for.
     contract: String,
-    /// What the host calls: `chat`, `subscriber`, `web`.
+    /// What the host calls: `chat`, `subscriber`, `web`, `guardrail`.
     exports: Vec<String>,
     /// What it says of itself and wants.
     #[schema(value_type = Object)]

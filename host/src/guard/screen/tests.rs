@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::super::Guards;
+use super::super::{Guards, Whose};
 use super::*;
-use crate::config::{Detector, Guardrail, On};
+use crate::config::{Action, Detector, Guardrail, On};
 
 fn rule(name: &str, action: Action) -> Guardrail {
     Guardrail {
@@ -14,7 +14,8 @@ fn rule(name: &str, action: Action) -> Guardrail {
         pattern: None,
         detect: Vec::new(),
         max_bytes: None,
-        action,
+        component: None,
+        action: Some(action),
     }
 }
 
@@ -33,7 +34,10 @@ fn detect(detect: &[Detector]) -> Guardrail {
 }
 
 fn screen(rules: &[Guardrail]) -> Screen {
-    Guards::new(rules).unwrap().of("any").screen().unwrap()
+    Guards::new(rules)
+        .unwrap()
+        .of(Whose::default())
+        .pattern_screen()
 }
 
 fn whole(rules: &[Guardrail], text: &str) -> String {
@@ -161,8 +165,14 @@ fn rules_are_for_their_agents_and_their_side() {
         ..detect(&ALL)
     }];
     let guards = Guards::new(&rules).unwrap();
-    assert!(guards.of("notes").looks_at_input() && guards.of("notes").screen().is_none());
-    assert!(!guards.of("other").looks_at_input());
+    let of = |agent: &str| {
+        guards.of(Whose {
+            agent: agent.to_owned(),
+            ..Whose::default()
+        })
+    };
+    assert!(of("notes").looks_at_input() && of("notes").screen("default").is_none());
+    assert!(!of("other").looks_at_input());
 }
 
 /// Texts in which much is found.

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::fake::{Act, After, Fake, text};
 use super::support::{gateway, say, text_of};
 use crate::config::{Action, Detector, Guardrail, On};
-use crate::guard::{Guard, Guards};
+use crate::guard::{Guard, Guards, Whose};
 use crate::runtime::bindings::llm as wire;
 use crate::runtime::bindings::types::ToolCall;
 use wire::{ContentPart, ErrorKind, StreamEvent, ToolOutput};
@@ -18,9 +18,10 @@ fn guard(action: Action) -> Guard {
         pattern: None,
         detect: vec![Detector::Email],
         max_bytes: None,
-        action,
+        component: None,
+        action: Some(action),
     };
-    Guards::new(&[rule]).unwrap().of("any")
+    Guards::new(&[rule]).unwrap().of(Whose::default())
 }
 
 const CHATTY: &str = "[fallback]\ntext = 'Ask ann@example.com about it.'\nchunk = 1\n\
@@ -168,9 +169,10 @@ async fn a_second_answer_is_looked_at_and_what_asks_for_it() {
         pattern: Some("Hello".to_owned()),
         detect: Vec::new(),
         max_bytes: None,
-        action: Action::Redact,
+        component: None,
+        action: Some(Action::Redact),
     };
-    let guard = Guards::new(&[rule]).unwrap().of("any");
+    let guard = Guards::new(&[rule]).unwrap().of(Whose::default());
     let request = wire::Request {
         response_format: wire::ResponseFormat::JsonSchema(wire::JsonSchema {
             name: "any".to_owned(),

@@ -36,7 +36,7 @@ pub enum Misfit {
     )]
     WrongContract { found: String },
     #[error(
-        "it exports none of anchorhold:agent/chat, anchorhold:agent/subscriber and anchorhold:agent/web; export at least one in version {CONTRACT}"
+        "it exports none of anchorhold:agent/chat, subscriber, web and guardrail; export at least one in version {CONTRACT}"
     )]
     NoExport,
     #[error(

@@ -13,7 +13,7 @@ const LENT: [&str; 11] = [
 ];
 
 /// What the host calls.
-const CALLED: [&str; 3] = ["chat", "subscriber", "web"];
+const CALLED: [&str; 4] = ["chat", "subscriber", "web", "guardrail"];
 
 /// The packages of WASI 0.2 that are there.
 const WASI: [&str; 5] = [
