@@ -15,10 +15,12 @@ mod answer;
 mod api;
 mod fixtures;
 mod process;
+mod slack;
 
 pub use answer::{Answer, SseEvent};
 pub use fixtures::{component, component_from_wat, guests_dir};
 pub use process::{HostBuilder, TestHost, anchorhold};
+pub use slack::FakeSlack;
 
 /// Milliseconds since 1970.
 pub fn now_ms() -> u64 {
