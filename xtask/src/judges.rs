@@ -18,12 +18,13 @@ use crate::workspace::Workspace;
 use crate::{guests, step, up, wasm_target};
 
 /// By name, with its script.
-const JUDGES: [(&str, &str); 7] = [
+const JUDGES: [(&str, &str); 8] = [
     ("openai", "openai_sdk.py"),
     ("mcp", "mcp_client.py"),
     ("slack", "slack_client.py"),
     ("agents", "agents_sdk.py"),
     ("ai", "ai_sdk.mjs"),
+    ("bolt", "bolt.mjs"),
     ("conformance", "conformance.mjs"),
     ("aimock", "aimock.mjs"),
 ];

@@ -25,6 +25,7 @@ use tracing::debug;
 
 use super::api::{self, Args, Request};
 use super::control;
+use super::multipart;
 use super::sim::Sim;
 use super::world::{FaultKind, Refusal};
 
@@ -221,7 +222,15 @@ async fn respond(State(sim): State<Arc<Sim>>, Path(id): Path<String>, body: Byte
     }
 }
 
-async fn upload(State(sim): State<Arc<Sim>>, Path(id): Path<String>, body: Bytes) -> Response {
+async fn upload(
+    State(sim): State<Arc<Sim>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let body = multipart::content(kind, &body);
     let length = body.len();
     let stored: Result<(), Refusal> = sim.with(|world| {
         let file = world.file_mut(&id)?;
