@@ -30,6 +30,7 @@ mod recovery;
 mod registry;
 mod replay;
 mod restart;
+mod simulator;
 mod slack;
 mod suspension;
 mod telemetry;

@@ -16,11 +16,14 @@ mod api;
 mod fixtures;
 mod process;
 mod slack;
+mod slack_app;
 
 pub use answer::{Answer, SseEvent};
 pub use fixtures::{component, component_from_wat, guests_dir};
 pub use process::{HostBuilder, TestHost, anchorhold};
-pub use slack::TestSlack;
+
+pub use slack::FakeSlack;
+pub use slack_app::TestSlack;
 
 /// Milliseconds since 1970.
 pub fn now_ms() -> u64 {

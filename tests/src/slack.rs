@@ -1,48 +1,27 @@
-//! A Slack for tests: the program's own `slack simulate` in a process of its own.
+//! The fake Slack as a process of its own: `anchorhold slack simulate`, driven by its control API.
 
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
-use crate::process::{HostBuilder, PATIENCE, TestHost, anchorhold};
+use crate::process::{PATIENCE, anchorhold};
 
-/// The bot user of the app.
-const BOT: &str = "U0SIMBOT";
-
-/// A running Slack. It is killed when it is dropped.
-pub struct TestSlack {
-    url: String,
+/// A running fake. It is killed when it is dropped.
+pub struct FakeSlack {
+    pub url: String,
+    /// What it printed besides, a line each.
+    pub said: Vec<String>,
     client: reqwest::Client,
-    environment: Vec<(&'static str, String)>,
     _child: Child,
+    /// Kept open, so that it can go on printing.
+    _stdout: Lines<BufReader<ChildStdout>>,
 }
 
-impl TestSlack {
-    /// One that posts events to a host.
-    pub async fn http() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await;
-        let listen = listener.and_then(|listener| listener.local_addr());
-        let listen = listen.expect("a free port").to_string();
-        let mut slack = Self::start(&["--host-url", &format!("http://{listen}")]).await;
-        slack.environment.extend([
-            ("ANCHORHOLD_SERVER__LISTEN", listen),
-            ("SLACK_SIGNING_SECRET", "sim-signing-secret".to_owned()),
-        ]);
-        slack
-    }
-
-    /// One to which a host opens sockets.
-    pub async fn sockets() -> Self {
-        let mut slack = Self::start(&["--socket"]).await;
-        let token = "xapp-sim-app".to_owned();
-        slack.environment.push(("SLACK_APP_TOKEN", token));
-        slack
-    }
-
-    async fn start(options: &[&str]) -> Self {
+impl FakeSlack {
+    /// Starts a fake on a free port, with these options besides.
+    pub async fn start(options: &[&str]) -> Self {
         let mut child = Command::new(anchorhold())
             .args(["slack", "simulate", "--listen", "127.0.0.1:0"])
             .args(options)
@@ -52,147 +31,78 @@ impl TestSlack {
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .expect("the program starts");
+            .expect("the program starts; build it with cargo build");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
-        let line = line.expect("a line").expect("UTF-8").expect("a first line");
-        // Read on, or it would have nowhere to write.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        let url = line
-            .strip_prefix("Simulating Slack on ")
-            .expect("an address");
+        let mut said = Vec::new();
+        // The URL, a heading, and three lines for the environment.
+        while said.len() < 5 {
+            let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+            let line = line.expect("a line").expect("UTF-8");
+            said.push(line.expect("it goes on"));
+        }
+        let url = said.remove(0);
+        let (_, url) = url.split_once("Simulating Slack on ").expect("its URL");
         Self {
+            url: url.to_owned(),
+            said,
             client: reqwest::Client::builder()
+                .timeout(PATIENCE)
                 .no_proxy()
                 .build()
                 .expect("a client"),
-            environment: vec![
-                ("SLACK_API_BASE_URL", format!("{url}/api")),
-                ("SLACK_BOT_TOKEN", "xoxb-sim-bot".to_owned()),
-            ],
-            url: url.to_owned(),
             _child: child,
+            _stdout: lines,
         }
     }
 
-    /// A host that is its app.
-    pub fn host(&self) -> HostBuilder {
-        let settings = self.environment.iter();
-        settings.fold(TestHost::new(), |host, (name, value)| host.env(name, value))
+    /// Calls a method of the Web API as the app; answers status and body.
+    ///
+    /// # Errors
+    ///
+    /// If no answer comes.
+    pub async fn call(&self, method: &str, args: &Value) -> reqwest::Result<(u16, Value)> {
+        let request = self.client.post(format!("{}/api/{method}", self.url));
+        let request = request.bearer_auth("xoxb-sim-bot").json(args);
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        Ok((status, response.json().await.unwrap_or_default()))
     }
 
-    /// Somebody does something; what came of it.
-    pub async fn act(&self, action: Value) -> Value {
-        self.post("/sim/act", &action).await
+    /// Somebody does something; see docs/slack.md.
+    pub async fn act(&self, action: &Value) -> Value {
+        self.post("act", action).await
     }
 
-    /// Something goes wrong with the next calls of the host.
-    pub async fn fault(&self, fault: Value) {
-        self.post("/sim/faults", &fault).await;
-    }
-
-    /// Something goes wrong with the next deliveries to the host.
-    pub async fn event_fault(&self, fault: Value) {
-        self.post("/sim/event-faults", &fault).await;
-    }
-
-    /// Sets how it behaves.
-    pub async fn set(&self, settings: Value) {
-        self.post("/sim/settings", &settings).await;
-    }
-
-    /// Somebody says something; answers its time, which is its name.
+    /// Somebody says something; answers the message's `ts`.
     pub async fn say(&self, user: &str, channel: &str, text: &str) -> String {
-        self.said(json!({"do": "say", "user": user, "channel": channel, "text": text}))
-            .await
+        let action = json!({"do": "say", "user": user, "channel": channel, "text": text});
+        let answer = self.act(&action).await;
+        answer["ts"].as_str().expect("a name").to_owned()
     }
 
-    /// The same in a thread.
-    pub async fn reply(&self, user: &str, channel: &str, thread: &str, text: &str) -> String {
-        let action = json!({"do": "say", "user": user, "channel": channel, "text": text, "thread_ts": thread});
-        self.said(action).await
-    }
-
-    async fn said(&self, action: Value) -> String {
-        let said = self.act(action).await;
-        said["ts"].as_str().expect("a time").to_owned()
-    }
-
-    /// The texts of the app in a thread, when there are as many.
-    pub async fn answers(&self, channel: &str, thread: &str, count: usize) -> Vec<String> {
-        let query = format!("channel={channel}&thread_ts={thread}&user={BOT}&ephemeral=false");
-        let messages = self.messages(&query, count).await;
-        messages.iter().map(text).collect()
-    }
-
-    /// What the app says to one person alone, when it does.
-    pub async fn whisper(&self, channel: &str) -> String {
-        let query = format!("channel={channel}&user={BOT}&ephemeral=true");
-        text(&self.messages(&query, 1).await[0])
-    }
-
-    /// Messages, when there are as many.
-    pub async fn messages(&self, query: &str, count: usize) -> Vec<Value> {
-        self.wait(&format!("/sim/messages?{query}"), "messages", count)
-            .await
-    }
-
-    /// Calls of a method by the host, when there are as many.
-    pub async fn calls(&self, method: &str, count: usize) -> Vec<Value> {
-        self.wait(&format!("/sim/calls?method={method}"), "calls", count)
-            .await
-    }
-
-    /// Deliveries to the host in this state, when there are as many.
-    pub async fn deliveries(&self, state: &str, count: usize) -> Vec<Value> {
-        self.wait(
-            &format!("/sim/deliveries?state={state}"),
-            "deliveries",
-            count,
-        )
-        .await
-    }
-
-    /// Open sockets, when there are as many.
-    pub async fn open_sockets(&self, count: usize) -> Vec<Value> {
-        self.wait("/sim/sockets?", "sockets", count).await
-    }
-
-    async fn wait(&self, path: &str, name: &str, count: usize) -> Vec<Value> {
-        let ms = PATIENCE.as_millis();
-        let found = self
-            .get(&format!("{path}&count={count}&wait_ms={ms}"))
-            .await;
-        assert_eq!(
-            found["complete"], true,
-            "{path}: {count} did not come: {found:#}"
-        );
-        found[name].as_array().expect("a list").clone()
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        let request = self.client.get(format!("{}{path}", self.url));
-        let response = request.send().await.expect("the fake answers");
-        response.json().await.expect("JSON")
-    }
-
-    async fn post(&self, path: &str, body: &Value) -> Value {
-        let request = self.client.post(format!("{}{path}", self.url)).json(body);
-        let response = request.send().await.expect("the fake answers");
+    /// Posts to the control API.
+    pub async fn post(&self, path: &str, body: &Value) -> Value {
+        let request = self.client.post(format!("{}/sim/{path}", self.url));
+        let response = request.json(body).send().await.expect("an answer");
         let answer: Value = response.json().await.expect("JSON");
         assert_eq!(answer["ok"], true, "{path} {body}: {answer}");
         answer
     }
-}
 
-/// All that a message shows.
-fn text(message: &Value) -> String {
-    let blocks = message["blocks"].as_array().into_iter().flatten();
-    let shown = blocks.filter_map(|block| block["text"].as_str());
-    let shown: Vec<_> = shown.collect();
-    if shown.is_empty() {
-        message["text"].as_str().unwrap_or_default().to_owned()
-    } else {
-        shown.join("\n")
+    /// Looks at the control API.
+    pub async fn get(&self, path: &str) -> Value {
+        let request = self.client.get(format!("{}/sim/{path}", self.url));
+        let response = request.send().await.expect("an answer");
+        response.json().await.expect("JSON")
+    }
+
+    /// Waits until as many are in a list as its query's `count` says (1), and answers them.
+    pub async fn wait(&self, list: &str, query: &str) -> Vec<Value> {
+        let patience = PATIENCE.as_millis() / 2;
+        let found = self
+            .get(&format!("{list}?wait_ms={patience}&{query}"))
+            .await;
+        assert_eq!(found["complete"], true, "{list} {query}: {found}");
+        found[list].as_array().expect("a list").clone()
     }
 }

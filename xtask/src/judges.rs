@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
@@ -18,17 +18,19 @@ use crate::workspace::Workspace;
 use crate::{guests, step, up, wasm_target};
 
 /// By name, with its script.
-const JUDGES: [(&str, &str); 6] = [
+const JUDGES: [(&str, &str); 8] = [
     ("openai", "openai_sdk.py"),
     ("mcp", "mcp_client.py"),
+    ("slack", "slack_client.py"),
     ("agents", "agents_sdk.py"),
     ("ai", "ai_sdk.mjs"),
+    ("bolt", "bolt.mjs"),
     ("conformance", "conformance.mjs"),
     ("aimock", "aimock.mjs"),
 ];
 
 /// How many of them `cargo xtask test` runs: those from the beginning.
-const QUICK: usize = 2;
+const QUICK: usize = 3;
 
 /// Agents of the host that is judged.
 const AGENTS: [&str; 3] = ["assistant", "hog", "probe"];
@@ -87,6 +89,7 @@ struct Court {
     host: Child,
     url: String,
     upstream: u16,
+    program: PathBuf,
 }
 
 impl Court {
@@ -115,6 +118,7 @@ impl Court {
             host,
             url: String::new(),
             upstream,
+            program: workspace.host_binary(),
         };
         court.url = ready(log)?;
         Ok(court)
@@ -135,6 +139,7 @@ impl Court {
             .env("NO_PROXY", "127.0.0.1")
             .env("JUDGE_URL", &self.url)
             .env("JUDGE_TOKEN", TOKEN)
+            .env("JUDGE_PROGRAM", &self.program)
             .env("JUDGE_UPSTREAM_PORT", self.upstream.to_string());
         step::run_within(PATIENCE, &mut command)
     }

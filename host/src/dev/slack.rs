@@ -5,6 +5,7 @@
 mod api;
 mod control;
 mod deliver;
+mod multipart;
 mod server;
 mod sim;
 mod socket;
@@ -47,20 +48,16 @@ impl Simulator {
     /// If the address is taken, or could be reached from other machines.
     pub async fn bind(options: Options) -> Result<Self> {
         let listen = &options.listen;
-        let addresses = tokio::net::lookup_host(listen).await;
-        let addresses: Vec<SocketAddr> = addresses
-            .with_context(|| {
-                format!("{listen:?} is not an address; --listen takes 127.0.0.1:8090")
-            })?
-            .collect();
-        if !addresses.iter().all(|address| address.ip().is_loopback()) {
+        let address: SocketAddr = listen.parse().with_context(|| {
+            format!("{listen:?} is not an address and a port; --listen takes 127.0.0.1:8090")
+        })?;
+        if !address.ip().is_loopback() {
             bail!(
                 "{listen} can be reached from other machines, and everybody who reaches the fake \
                  may do anything with it; --listen takes an address such as 127.0.0.1:8090"
             );
         }
-        let listener = TcpListener::bind(&addresses[..]).await;
-        let listener = listener.with_context(|| {
+        let listener = TcpListener::bind(address).await.with_context(|| {
             format!("cannot listen on {listen}; --listen 127.0.0.1:0 takes a free port")
         })?;
         let world = World::new(Setup {

@@ -8,6 +8,8 @@ mod files;
 mod people;
 mod sessions;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod views;
 
 use serde_json::{Value, json};

@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request as HttpRequest, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
@@ -24,6 +25,7 @@ use tracing::debug;
 
 use super::api::{self, Args, Request};
 use super::control;
+use super::multipart;
 use super::sim::Sim;
 use super::world::{FaultKind, Refusal};
 
@@ -87,8 +89,8 @@ fn router(sim: Arc<Sim>) -> Router {
 /// could be made to talk to the fake (DNS rebinding).
 async fn only_by_own_name(request: HttpRequest, next: Next) -> Response {
     let host = request.headers().get(header::HOST);
-    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let host = host.and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+    let name = host.as_ref().map_or("", |host| host.host());
     let number = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
     if name == "localhost" || number.is_ok_and(|address| address.is_loopback()) {
         return next.run(request).await;
@@ -220,7 +222,15 @@ async fn respond(State(sim): State<Arc<Sim>>, Path(id): Path<String>, body: Byte
     }
 }
 
-async fn upload(State(sim): State<Arc<Sim>>, Path(id): Path<String>, body: Bytes) -> Response {
+async fn upload(
+    State(sim): State<Arc<Sim>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let body = multipart::content(kind, &body);
     let length = body.len();
     let stored: Result<(), Refusal> = sim.with(|world| {
         let file = world.file_mut(&id)?;

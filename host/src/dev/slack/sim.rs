@@ -48,22 +48,20 @@ impl Sim {
 
     /// Does something with the world, as it is now.
     pub(super) fn with<T>(self: &Arc<Self>, work: impl FnOnce(&mut World) -> T) -> T {
-        let (result, changes, outbox, revision) = {
+        let (result, outbox, revision) = {
             let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
             world.tick(now_ms() * 1_000);
             let result = work(&mut world);
-            let (changes, outbox) = (
-                std::mem::take(&mut world.changes),
-                std::mem::take(&mut world.outbox),
-            );
-            (result, changes, outbox, world.revision)
+            // Within the lock, so that they are seen in the order in which they happened.
+            for change in std::mem::take(&mut world.changes) {
+                // Nobody may be watching.
+                let _ = self.changes.send(change);
+            }
+            let outbox = std::mem::take(&mut world.outbox);
+            (result, outbox, world.revision)
         };
         for n in outbox {
             deliver::start(self, n);
-        }
-        for change in changes {
-            // Nobody may be watching.
-            let _ = self.changes.send(change);
         }
         self.revision
             .send_if_modified(|seen| std::mem::replace(seen, revision) != revision);

@@ -27,7 +27,7 @@ enum Order {
 struct Open {
     n: usize,
     orders: mpsc::UnboundedSender<Order>,
-    /// It was told to go: nothing more is sent through it.
+    /// It was told to go.
     is_leaving: bool,
 }
 
@@ -48,19 +48,21 @@ impl Sockets {
         self.all().iter().map(|socket| socket.n).collect()
     }
 
-    /// Sends through one of them, each in its turn; whether there was one.
+    /// Sends through one of them, each in its turn, and through one that was told to go only if
+    /// there is no other; whether there was one.
     fn send(&self, frame: Value) -> bool {
         let all = self.all();
-        let staying: Vec<&Open> = all.iter().filter(|socket| !socket.is_leaving).collect();
-        if staying.is_empty() {
+        let mut open: Vec<&Open> = all.iter().filter(|socket| !socket.is_leaving).collect();
+        if open.is_empty() {
+            open.extend(all.iter());
+        }
+        if open.is_empty() {
             return false;
         }
         let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         *turn = turn.wrapping_add(1);
-        staying[*turn % staying.len()]
-            .orders
-            .send(Order::Send(frame))
-            .is_ok()
+        let chosen = open[*turn % open.len()];
+        chosen.orders.send(Order::Send(frame)).is_ok()
     }
 
     fn order(&self, only: Option<usize>, mut order: impl FnMut() -> Order) {

@@ -13,6 +13,8 @@ mod seed;
 mod sessions;
 mod settings;
 mod streams;
+#[cfg(test)]
+pub(super) mod tests;
 mod views;
 
 use std::collections::BTreeMap;

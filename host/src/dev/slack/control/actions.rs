@@ -344,7 +344,7 @@ fn say(
         };
         let id = world.add_file(user, &file.name, file.mimetype.as_deref(), bytes);
         world.file_mut(&id)?.channels.push(channel.clone());
-        shown.push(world.file_view(world.file(&id)?));
+        shown.push(world.file_in_message(world.file(&id)?));
     }
     if !shown.is_empty() {
         merge(&mut draft.body, &json!({"files": shown, "upload": false}));

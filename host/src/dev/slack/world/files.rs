@@ -78,6 +78,18 @@ impl World {
         id
     }
 
+    /// As a message shows it: of people of other teams only that there is one.
+    pub(in crate::dev::slack) fn file_in_message(&self, file: &File) -> Value {
+        let owner = self.user(&file.user);
+        match owner.is_ok_and(|user| user["is_stranger"] == true) {
+            true => json!({
+                "id": file.id, "created": file.created, "timestamp": file.created,
+                "user": file.user, "mode": "file_access", "file_access": "check_file_info",
+            }),
+            false => self.file_view(file),
+        }
+    }
+
     /// As `files.info` shows it.
     pub(in crate::dev::slack) fn file_view(&self, file: &File) -> Value {
         let base = &self.setup.base_url;

@@ -165,6 +165,7 @@ impl World {
         }
         let ts = self.ts();
         let mut body = draft.body;
+        let root = draft.thread_ts.clone().filter(|_| body["bot_id"] == BOT_ID);
         if draft.broadcast && draft.thread_ts.is_some() {
             body["subtype"] = json!("thread_broadcast");
         }
@@ -179,6 +180,9 @@ impl World {
             ephemeral_to: draft.ephemeral_to,
         });
         self.show_message(&draft.channel, &ts);
+        if let Some(thread) = root {
+            self.end_status(&draft.channel, &thread);
+        }
         Ok(ts)
     }
 

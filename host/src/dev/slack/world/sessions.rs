@@ -56,6 +56,18 @@ impl World {
         is_new
     }
 
+    /// What `assistant.threads.setStatus` said ends when the app says something.
+    pub(super) fn end_status(&mut self, channel: &str, thread: &str) {
+        if self
+            .statuses
+            .remove(&format!("{channel} {thread}"))
+            .is_some()
+        {
+            let shown = json!({"channel": channel, "thread_ts": thread, "status": null});
+            self.changed("status", shown);
+        }
+    }
+
     pub(in crate::dev::slack) fn show_session(&mut self, channel: &str, thread: &str) {
         let shown = json!(self.session_mut(channel, thread));
         self.changed("session", shown);
