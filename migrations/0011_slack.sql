@@ -48,6 +48,8 @@ CREATE TABLE slack_posts (
     channel TEXT NOT NULL,
     -- Empty until Slack has said it.
     ts TEXT NOT NULL,
+    -- Growing: shown while the answer is made.
+    state TEXT NOT NULL CHECK (state IN ('begun', 'growing', 'done')),
     begun_at BIGINT NOT NULL,
     PRIMARY KEY (tenant_id, turn, part)
 );

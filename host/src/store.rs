@@ -54,7 +54,7 @@ pub use redelivery::{Redelivered, Redelivery};
 pub use response_cache::NewCachedResponse;
 pub use retention::BATCH as RETENTION_BATCH;
 pub use schedules::{NewSchedule, Recorded, ScheduleRow};
-pub use slack::{SlackDelivery, SlackInstall, SlackItem, SlackKind, SlackPost};
+pub use slack::{SlackDelivery, SlackInstall, SlackItem, SlackKind, SlackPost, SlackPostState};
 pub use state::{StateChange, StateScope, StateValue};
 pub use tokens::{Scope, TokenRow};
 pub use turns::{

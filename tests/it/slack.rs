@@ -256,6 +256,104 @@ async fn an_answer_is_there_once_whatever_slack_does() {
 }
 
 #[tokio::test]
+async fn a_long_answer_grows_while_it_is_made() {
+    let (slack, host) = with_http().await;
+    let ts = slack.say(ALICE, GENERAL, &mention("slow")).await;
+    let query = format!("channel={GENERAL}&thread_ts={ts}&user=U0SIMBOT");
+    slack.messages(&format!("{query}&streaming=true"), 1).await;
+    slack.calls("chat.stopStream", 1).await;
+    let whole = "one two three four five six seven eight nine ten";
+    assert_eq!(slack.answers(GENERAL, &ts, 1).await, [whole]);
+    let messages = slack.messages(&query, 1).await;
+    assert_eq!(messages.len(), 1, "{messages:#?}");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_slack_ends_too_early_is_made_whole() {
+    let (slack, host) = with_http().await;
+    slack.set(json!({"stream_lifetime_ms": 1_500})).await;
+    let ts = slack.say(ALICE, GENERAL, &mention("slow")).await;
+    slack.calls("chat.update", 1).await;
+    let whole = "one two three four five six seven eight nine ten";
+    let query = format!("channel={GENERAL}&thread_ts={ts}&user=U0SIMBOT&contains=nine%20ten");
+    assert_eq!(slack.messages(&query, 1).await.len(), 1);
+    assert_eq!(slack.answers(GENERAL, &ts, 1).await, [whole]);
+    host.stop().await;
+}
+
+/// The message that asks, in the thread of `ts`.
+async fn question(slack: &TestSlack, ts: &str) -> Value {
+    let query = format!("channel={GENERAL}&thread_ts={ts}&user=U0SIMBOT&contains=Sure");
+    slack.messages(&query, 1).await.remove(0)
+}
+
+fn click(user: &str, question: &Value, action: &str) -> Value {
+    json!({"do": "click", "user": user, "channel": GENERAL, "ts": question["ts"], "action_id": action})
+}
+
+#[tokio::test]
+async fn only_who_is_asked_can_approve_and_once() {
+    let (slack, host) = with_http().await;
+    let ts = slack
+        .say(ALICE, GENERAL, &mention("probe: ask approval Sure?"))
+        .await;
+    let asked = question(&slack, &ts).await;
+    slack
+        .act(click("U0BOB", &asked, "anchorhold_answer_1"))
+        .await;
+    let why = slack.whisper(GENERAL).await;
+    assert!(why.contains("not for you"), "{why}");
+    // It waits without an instance, and nothing but rows survives this.
+    let host = host.crash().await.start().await;
+    slack.act(click(ALICE, &asked, "anchorhold_answer_1")).await;
+    let query = format!("channel={GENERAL}&thread_ts={ts}&user=U0SIMBOT&contains=answered");
+    let answer = slack.messages(&query, 1).await.remove(0);
+    assert!(
+        answer.to_string().contains("answered slack:U0ALICE"),
+        "{answer:#}"
+    );
+    let closed = slack
+        .messages(&format!("channel={GENERAL}&contains=Approved%20by"), 1)
+        .await
+        .remove(0);
+    assert_eq!(closed["ts"], asked["ts"]);
+    assert!(
+        !closed.to_string().contains("anchorhold_answer"),
+        "{closed:#}"
+    );
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_choice_has_buttons_and_a_text_is_said_in_the_thread() {
+    let slack = TestSlack::sockets().await;
+    let host = agents(slack.host()).start().await;
+    slack.open_sockets(2).await;
+    let ts = slack
+        .say(ALICE, GENERAL, &mention("probe: ask red,green Sure?"))
+        .await;
+    let asked = question(&slack, &ts).await;
+    slack.act(click(ALICE, &asked, "anchorhold_answer_3")).await;
+    let query = |ts: &str, words: &str| {
+        format!("channel={GENERAL}&thread_ts={ts}&user=U0SIMBOT&contains={words}")
+    };
+    slack
+        .messages(&query(&ts, "answered%20slack:U0ALICE:%20green"), 1)
+        .await;
+
+    let ts = slack
+        .say(ALICE, GENERAL, &mention("probe: ask text Sure?"))
+        .await;
+    question(&slack, &ts).await;
+    slack.reply(ALICE, GENERAL, &ts, "quite sure").await;
+    slack
+        .messages(&query(&ts, "answered%20slack:U0ALICE:%20quite%20sure"), 1)
+        .await;
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_delivered_is_a_dead_letter() {
     let (slack, host) = with_http().await;
     slack

@@ -10,10 +10,12 @@ mod courier;
 mod event;
 mod http;
 mod lanes;
+mod live;
 mod markdown;
 mod message;
 mod mrkdwn;
 mod people;
+mod question;
 mod signature;
 mod socket;
 mod status;
@@ -36,12 +38,17 @@ use crate::store::{DEFAULT_TENANT, SlackDelivery, SlackInstall, SlackKind};
 pub(super) use http::router;
 
 use courier::Courier;
+use live::Live;
 use people::People;
 use status::Status;
 use web::{Refused, Web};
 
 /// The channel's name.
 const CHANNEL: &str = "slack";
+
+/// The most characters that a block of Markdown takes; Slack's limit is 12,000
+/// together with what it adds.
+const MAX_BLOCK: usize = 11_000;
 
 /// How long to wait before Slack is asked again who we are.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -52,6 +59,7 @@ pub(crate) struct Slack {
     config: config::Slack,
     web: Arc<Web>,
     people: People,
+    live: Live,
     status: Status,
     /// Who we are there; events wait until that is known.
     own: OnceCell<SlackInstall>,
@@ -74,6 +82,7 @@ impl Slack {
             host: Arc::clone(host),
             web: Arc::new(Web::new(&config, token)?),
             people: People::default(),
+            live: Live::default(),
             status: Status::default(),
             own: OnceCell::new(),
             arrived: Notify::new(),
@@ -110,6 +119,9 @@ impl Slack {
                 () = tokio::time::sleep(AGAIN) => {}
             }
         }
+        if let Err(error) = self.follow_unfinished().await {
+            error!(error = %format!("{error:#}"), "what runs for people in Slack is not shown to them");
+        }
         let courier = Courier::new(Arc::clone(&self));
         let (store, bell) = (Arc::clone(&self.host.store), &self.host.services.doorbell);
         let outbox = Outbox::new(
@@ -121,6 +133,21 @@ impl Slack {
         );
         tokio::spawn(outbox.run(stop.clone()));
         lanes::run(self, stop).await;
+    }
+
+    /// What runs or waits since before the host stopped is shown again.
+    async fn follow_unfinished(self: &Arc<Self>) -> Result<()> {
+        for turn in self.host.store.unfinished_turns().await? {
+            let target = turn.callback.filter(|_| turn.channel == CHANNEL);
+            let target = target.and_then(|target| serde_json::from_str(&target).ok());
+            let feed = self.host.feeds.get(&turn.id);
+            if let (Some(target), Some(feed)) = (target, feed) {
+                let user = turn.user_id.unwrap_or_default();
+                let person = user.trim_start_matches("slack:").to_owned();
+                live::follow(self, &turn.tenant_id, feed, target, person);
+            }
+        }
+        Ok(())
     }
 
     async fn introduce(&self) -> Result<(), Refused> {

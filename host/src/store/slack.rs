@@ -56,6 +56,16 @@ pub struct SlackItem {
     pub received_at: i64,
 }
 
+/// How far a message is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SlackPostState {
+    /// It was about to be sent, and nobody knows whether it was.
+    Begun,
+    /// It is there, and shows an answer that is being made.
+    Growing,
+    Done,
+}
+
 /// A message with an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlackPost {
@@ -64,13 +74,15 @@ pub struct SlackPost {
     pub channel: String,
     /// Empty where nobody knows whether it was sent.
     pub ts: String,
+    pub state: SlackPostState,
     pub begun_at: i64,
 }
 
 stored_as_text!(SlackKind: Event = "event", Command = "command", Interaction = "interaction");
 columns!(SlackInstall: tenant_id, id, name, app, bot_user, bot, scopes, error);
 columns!(SlackItem: position, tenant_id, kind, lane, payload, received_at);
-columns!(SlackPost: turn, part, channel, ts, begun_at);
+stored_as_text!(SlackPostState: Begun = "begun", Growing = "growing", Done = "done");
+columns!(SlackPost: turn, part, channel, ts, state, begun_at);
 
 impl Store {
     /// Keeps what is known of an install.
@@ -142,15 +154,15 @@ impl Store {
         self.write(Durability::Written, move |db: &Connection| {
             let known = sql::one(
                 db,
-                "SELECT turn, part, channel, ts, begun_at FROM slack_posts
+                "SELECT turn, part, channel, ts, state, begun_at FROM slack_posts
                  WHERE tenant_id = ?1 AND turn = ?2 AND part = ?3",
                 params![tenant, turn, part],
             )?;
             if known.is_none() {
                 sql::execute(
                     db,
-                    "INSERT INTO slack_posts (tenant_id, turn, part, channel, ts, begun_at)
-                     VALUES (?1, ?2, ?3, ?4, '', ?5)",
+                    "INSERT INTO slack_posts (tenant_id, turn, part, channel, ts, state, begun_at)
+                     VALUES (?1, ?2, ?3, ?4, '', 'begun', ?5)",
                     params![tenant, turn, part, channel, now_ms()],
                 )?;
             }
@@ -161,12 +173,30 @@ impl Store {
 
     /// A part of an answer is in Slack.
     pub async fn slack_posted(&self, tenant: &str, turn: &str, part: i64, ts: &str) -> Result<()> {
+        let place = (tenant, turn, part);
+        self.set_slack_post(place, ts, SlackPostState::Done).await
+    }
+
+    /// A part of an answer is in Slack and not whole yet.
+    pub async fn slack_grows(&self, tenant: &str, turn: &str, part: i64, ts: &str) -> Result<()> {
+        let place = (tenant, turn, part);
+        self.set_slack_post(place, ts, SlackPostState::Growing)
+            .await
+    }
+
+    async fn set_slack_post(
+        &self,
+        (tenant, turn, part): (&str, &str, i64),
+        ts: &str,
+        state: SlackPostState,
+    ) -> Result<()> {
         let (tenant, turn, ts) = (tenant.to_owned(), turn.to_owned(), ts.to_owned());
         self.write(Durability::Written, move |db: &Connection| {
             sql::execute(
                 db,
-                "UPDATE slack_posts SET ts = ?4 WHERE tenant_id = ?1 AND turn = ?2 AND part = ?3",
-                params![tenant, turn, part, ts],
+                "UPDATE slack_posts SET ts = ?4, state = ?5
+                 WHERE tenant_id = ?1 AND turn = ?2 AND part = ?3",
+                params![tenant, turn, part, ts, state],
             )?;
             Ok(())
         })
@@ -179,7 +209,7 @@ impl Store {
         self.write(Durability::Written, move |db: &Connection| {
             sql::execute(
                 db,
-                "DELETE FROM slack_posts WHERE tenant_id = ?1 AND turn = ?2 AND part = ?3 AND ts = ''",
+                "DELETE FROM slack_posts WHERE tenant_id = ?1 AND turn = ?2 AND part = ?3 AND state = 'begun'",
                 params![tenant, turn, part],
             )?;
             Ok(())

@@ -2,14 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::markdown;
+use super::{MAX_BLOCK, markdown};
 use crate::runtime::Failure;
 use crate::store::{TurnStatus, TurnSummary};
 use crate::turn::Receipt;
-
-/// The most that a block of Markdown takes; Slack's limit is 12,000 together
-/// with what it adds.
-const MAX_BLOCK: usize = 11_000;
 
 /// By which our own messages are found again.
 pub(super) const METADATA: &str = "anchorhold_answer";

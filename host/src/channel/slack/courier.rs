@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::answer::{self, METADATA};
@@ -15,16 +15,18 @@ use super::web::Refused;
 use super::{CHANNEL, Slack};
 use crate::clock::now_ms;
 use crate::outbox::{self, Undelivered};
-use crate::store::{Outgoing, SlackPost};
+use crate::store::{Outgoing, SlackPost, SlackPostState};
 
 /// How long after the time-out a message may still come up.
 const LATE: Duration = Duration::from_secs(10);
 
 /// Where an answer goes.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Target {
     pub(super) channel: String,
     pub(super) thread_ts: String,
+    /// Where the app is installed.
+    pub(super) team: String,
 }
 
 pub(super) struct Courier(Arc<Slack>);
@@ -54,8 +56,13 @@ impl outbox::Courier for Courier {
                 .await
                 .map_err(|error| later(format!("{error:#}"), None))?;
             let turn = turn.ok_or_else(|| never("the turn of an answer is gone".to_owned()))?;
-            for (number, part) in (0..).zip(answer::parts(&turn, self.0.config.footer)) {
+            let shown = self.0.live.end(&outgoing.turn).await;
+            let parts = answer::parts(&turn, self.0.config.footer);
+            // Only a whole answer is what was shown and a rest.
+            let mut shown = shown.filter(|_| parts.len() == 1);
+            for (number, part) in (0..).zip(parts) {
                 let delivery = Delivery {
+                    shown: shown.take(),
                     slack: &self.0,
                     outgoing,
                     target: &target,
@@ -75,19 +82,78 @@ struct Delivery<'a> {
     outgoing: &'a Outgoing,
     target: &'a Target,
     number: i64,
+    /// The text that its message shows already.
+    shown: Option<String>,
 }
 
 impl Delivery<'_> {
     async fn deliver(&self, part: Value) -> Result<(), Undelivered> {
-        if let Some(begun) = self.begin().await? {
-            if !begun.ts.is_empty() {
-                return Ok(());
+        match self.begin().await? {
+            None => {}
+            Some(SlackPost {
+                state: SlackPostState::Done,
+                ..
+            }) => return Ok(()),
+            Some(SlackPost {
+                state: SlackPostState::Growing,
+                ts,
+                ..
+            }) => {
+                return self.finish(&ts, part).await;
             }
-            if let Some(ts) = self.look_for(&begun).await? {
-                return self.posted(&ts).await;
+            Some(begun) => {
+                if let Some(ts) = self.look_for(&begun).await? {
+                    return self.posted(&ts).await;
+                }
             }
         }
         self.send(part).await
+    }
+
+    /// Makes a message that grew what it is to be.
+    async fn finish(&self, ts: &str, mut part: Value) -> Result<(), Undelivered> {
+        part["channel"] = self.target.channel.as_str().into();
+        part["ts"] = ts.into();
+        let text = part["blocks"][0]["text"].as_str().unwrap_or_default();
+        let rest = self
+            .shown
+            .as_deref()
+            .and_then(|shown| text.strip_prefix(shown));
+        let mut stop = json!({"channel": part["channel"], "ts": ts, "metadata": part["metadata"]});
+        if let Some(rest) = rest {
+            let below = part["blocks"]
+                .as_array()
+                .map(|blocks| &blocks[1..])
+                .unwrap_or_default();
+            stop["blocks"] = json!(below);
+            if !rest.is_empty() {
+                stop["chunks"] = json!([{"type": "markdown_text", "text": rest}]);
+            }
+        }
+        let stopped = self.slack.web.call("chat.stopStream", &stop).await;
+        match (stopped, rest) {
+            (Ok(_), Some(_)) => return self.posted(ts).await,
+            // It has stopped before: what it shows is replaced.
+            (Ok(_) | Err(Refused::Failed { .. }), _) => {}
+            (Err(refused), _) => return Err(self.refused(refused).await),
+        }
+        match self.slack.web.call("chat.update", &part).await {
+            Ok(_) => self.posted(ts).await,
+            Err(refused) => Err(self.refused(refused).await),
+        }
+    }
+
+    /// What may be done about a refusal of something that can be done twice.
+    async fn refused(&self, refused: Refused) -> Undelivered {
+        self.slack.note(&refused).await;
+        match refused {
+            Refused::Limited(wait) => later("Slack wants fewer calls".to_owned(), Some(wait)),
+            Refused::Unreachable(why) | Refused::Unsure(why) => later(why, None),
+            refused @ Refused::Failed { .. } if refused.is_of_the_token() => {
+                later(refused.to_string(), None)
+            }
+            refused @ Refused::Failed { .. } => never(refused.to_string()),
+        }
     }
 
     async fn begin(&self) -> Result<Option<SlackPost>, Undelivered> {
@@ -108,7 +174,6 @@ impl Delivery<'_> {
             Ok(answer) => return self.posted(answer["ts"].as_str().unwrap_or_default()).await,
             Err(refused) => refused,
         };
-        self.slack.note(&refused).await;
         if let Refused::Unsure(why) = refused {
             // What is written down stays: nobody knows.
             return Err(later(why, Some(self.until_it_is_sure())));
@@ -124,14 +189,7 @@ impl Delivery<'_> {
         not_posted
             .await
             .map_err(|error| later(format!("{error:#}"), None))?;
-        Err(match refused {
-            Refused::Limited(wait) => later("Slack wants fewer messages".to_owned(), Some(wait)),
-            Refused::Unreachable(why) | Refused::Unsure(why) => later(why, None),
-            refused @ Refused::Failed { .. } if refused.is_of_the_token() => {
-                later(refused.to_string(), None)
-            }
-            refused @ Refused::Failed { .. } => never(refused.to_string()),
-        })
+        Err(self.refused(refused).await)
     }
 
     /// Finds a message that may have been sent, by what we wrote on it.

@@ -27,6 +27,7 @@ where
 {
     Router::new()
         .route("/slack/events", post(events))
+        .route("/slack/interactivity", post(interactivity))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(slack)
 }
@@ -44,6 +45,20 @@ async fn events(State(slack): State<Arc<Slack>>, headers: HeaderMap, body: Bytes
         return ([(header::CONTENT_TYPE, "text/plain")], challenge.to_owned()).into_response();
     }
     slack.store(SlackKind::Event, &payload).await
+}
+
+/// Clicks: a form with one field, JSON.
+async fn interactivity(
+    State(slack): State<Arc<Slack>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    if !slack.signed(&headers, &body) {
+        return unsigned();
+    }
+    let payload = form(&body)["payload"].take();
+    let payload = read(payload.as_str().unwrap_or_default().as_bytes());
+    slack.store(SlackKind::Interaction, &payload).await
 }
 
 impl Slack {

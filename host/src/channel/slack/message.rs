@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
 use super::access;
+use super::courier::Target;
 use super::event::{self, ChannelType, Heard, Message, Own};
 use super::lanes::Trouble;
 use super::people::Person;
 use super::web::Refused;
-use super::{CHANNEL, Slack, mrkdwn};
+use super::{CHANNEL, Slack, live, mrkdwn, question};
 use crate::config::SlackAccess;
 use crate::feedback;
 use crate::inbox::{Admitted, Inbound};
@@ -62,14 +63,21 @@ struct Said {
 pub(super) async fn deal_with(slack: &Arc<Slack>, item: &SlackItem) -> Result<(), Trouble> {
     let payload: Value = serde_json::from_str(&item.payload)
         .map_err(|_| Trouble::Never("it is no JSON".to_owned()))?;
-    if item.kind != SlackKind::Event {
-        return Err(Trouble::Never("this is not known here".to_owned()));
+    match item.kind {
+        SlackKind::Event => {}
+        SlackKind::Interaction => return question::clicked(slack, &payload).await,
+        SlackKind::Command => {
+            return Err(Trouble::Never("there are no commands yet".to_owned()));
+        }
     }
     let install = slack.own.get().context("Slack has not said who we are")?;
     if !payload.is_object() {
         return Err(Trouble::Never("it cannot be read".to_owned()));
     }
-    let meant = event::install(&payload);
+    let meant = event::origin(&payload)
+        .install()
+        .unwrap_or_default()
+        .to_owned();
     if !meant.is_empty() && meant != install.id {
         warn!(
             install = meant,
@@ -103,24 +111,26 @@ impl Visit<'_> {
         };
         match event::heard(self.payload, &own) {
             Heard::Message(message) => self.hear(message).await,
-            Heard::Deleted { channel, ts } => self.cancel(&channel, &ts).await,
+            Heard::Deleted { channel, ts, .. } => self.cancel(&channel, &ts).await,
             Heard::Reaction {
                 added,
                 user,
                 name,
                 channel,
                 ts,
+                ..
             } => self.react(added, &user, &name, &channel, &ts).await,
             Heard::Stopped {
                 channel,
                 thread_ts,
                 user,
+                ..
             } => self.stop(channel, thread_ts, &user).await,
             Heard::RateLimited => {
                 warn!("Slack keeps events back, because there are too many");
                 Ok(())
             }
-            Heard::Revoked => {
+            Heard::Uninstalled | Heard::TokensRevoked => {
                 let revoked = Refused::Failed {
                     error: "token_revoked".to_owned(),
                     help: String::new(),
@@ -132,7 +142,10 @@ impl Visit<'_> {
                 info!(kind, "Slack sent an event that this host does not know");
                 Ok(())
             }
-            other @ (Heard::Edited { .. } | Heard::Ignored(_)) => {
+            other @ (Heard::Edited { .. }
+            | Heard::HomeOpened { .. }
+            | Heard::Joined { .. }
+            | Heard::Ignored(_)) => {
                 debug!(event = ?other, "nothing to do");
                 Ok(())
             }
@@ -175,6 +188,16 @@ impl Visit<'_> {
         if text.trim().is_empty() {
             let help = format!("Say something after the mention, and {agent} answers.");
             return self.whisper(&message, &place, &help).await;
+        }
+        let author = types::Author {
+            id: author_id(&message.user),
+            name: person.name.clone(),
+        };
+        let conversation = place.conversation();
+        if engaged.is_some()
+            && question::answered(self.slack, &conversation, &author, &text).await?
+        {
+            return Ok(());
         }
         if text.len() > MAX_TEXT_BYTES {
             return self
@@ -365,7 +388,12 @@ impl Visit<'_> {
                 self.whisper(&message, &place, why).await
             }
             // It was taken in before a crash.
-            Admitted::Turn(_) | Admitted::Repeated(_) | Admitted::KeyReused => Ok(()),
+            Admitted::Repeated(_) | Admitted::KeyReused => Ok(()),
+            Admitted::Turn(feed) => {
+                let target = target(&place);
+                live::follow(self.slack, &self.item.tenant_id, feed, target, message.user);
+                Ok(())
+            }
         }
     }
 
@@ -382,7 +410,7 @@ impl Visit<'_> {
             id: author_id(&message.user),
             name,
         };
-        let target = json!({"channel": place.channel, "thread_ts": place.root});
+        let target = json!(target(&place));
         let context = json!({"slack": {
             "channel": place.channel, "ts": message.ts, "thread_ts": place.root, "user": message.user,
             "app_context": message.context,
@@ -487,7 +515,16 @@ fn unknown(user: &str, refused: Refused) -> Trouble {
     }
 }
 
-fn author_id(user: &str) -> String {
+fn target(place: &Place) -> Target {
+    Target {
+        channel: place.channel.clone(),
+        thread_ts: place.root.clone(),
+        team: place.install.clone(),
+    }
+}
+
+/// How a person of Slack is called here.
+pub(super) fn author_id(user: &str) -> String {
     format!("{CHANNEL}:{user}")
 }
 
