@@ -331,7 +331,7 @@ async fn a_choice_has_buttons_and_a_text_is_said_in_the_thread() {
     let host = agents(slack.host()).start().await;
     slack.open_sockets(2).await;
     let ts = slack
-        .say(ALICE, GENERAL, &mention("probe: ask red,green Sure?"))
+        .say(ALICE, GENERAL, &mention("probe: ask red;;green Sure?"))
         .await;
     let asked = question(&slack, &ts).await;
     slack.act(click(ALICE, &asked, "anchorhold_answer_3")).await;
