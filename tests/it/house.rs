@@ -75,10 +75,18 @@ fn only_net_makes_clients_that_reach_out() {
     );
     none(
         &strangers(
-            &["net", "llm", "cli", "telemetry", "tools", "dev/slack"],
+            &[
+                "net",
+                "llm",
+                "cli",
+                "telemetry",
+                "tools",
+                "channel/slack",
+                "dev/slack",
+            ],
             &["reqwest::", "use reqwest"],
         ),
-        "reqwest is for net/, and for those who are handed its clients: llm/, telemetry/, tools/, cli/ and dev/slack/",
+        "reqwest is for net/, and for those who are handed its clients: llm/, telemetry/, tools/, cli/ and both slack/",
     );
     none(&strangers(&["llm"], &["genai::"]), "genai is for llm/ only");
     none(

@@ -295,9 +295,8 @@ fn click(user: &str, question: &Value, action: &str) -> Value {
 #[tokio::test]
 async fn only_who_is_asked_can_approve_and_once() {
     let (slack, host) = with_http().await;
-    let ts = slack
-        .say(ALICE, GENERAL, &mention("probe: ask approval Sure?"))
-        .await;
+    let twice = mention("probe: ask approval Sure?\nask approval Sure again?");
+    let ts = slack.say(ALICE, GENERAL, &twice).await;
     let asked = question(&slack, &ts).await;
     slack
         .act(click("U0BOB", &asked, "anchorhold_answer_1"))
@@ -307,6 +306,10 @@ async fn only_who_is_asked_can_approve_and_once() {
     // It waits without an instance, and nothing but rows survives this.
     let host = host.crash().await.start().await;
     slack.act(click(ALICE, &asked, "anchorhold_answer_1")).await;
+    // What it asks when it goes on is asked here, too.
+    let query = format!("channel={GENERAL}&thread_ts={ts}&user=U0SIMBOT&contains=again");
+    let again = slack.messages(&query, 1).await.remove(0);
+    slack.act(click(ALICE, &again, "anchorhold_answer_0")).await;
     let query = format!("channel={GENERAL}&thread_ts={ts}&user=U0SIMBOT&contains=answered");
     let answer = slack.messages(&query, 1).await.remove(0);
     assert!(

@@ -33,7 +33,8 @@ use crate::app::Host;
 use crate::clock::now_ms;
 use crate::config;
 use crate::outbox::Outbox;
-use crate::store::{DEFAULT_TENANT, SlackDelivery, SlackInstall, SlackKind};
+use crate::store::{DEFAULT_TENANT, SlackDelivery, SlackInstall, SlackKind, TurnRow, TurnStatus};
+use crate::turn::Feed;
 
 pub(super) use http::router;
 
@@ -135,19 +136,43 @@ impl Slack {
         lanes::run(self, stop).await;
     }
 
-    /// What runs or waits since before the host stopped is shown again.
+    /// What runs since before the host stopped is shown again.
     async fn follow_unfinished(self: &Arc<Self>) -> Result<()> {
         for turn in self.host.store.unfinished_turns().await? {
-            let target = turn.callback.filter(|_| turn.channel == CHANNEL);
-            let target = target.and_then(|target| serde_json::from_str(&target).ok());
-            let feed = self.host.feeds.get(&turn.id);
-            if let (Some(target), Some(feed)) = (target, feed) {
-                let user = turn.user_id.unwrap_or_default();
-                let person = user.trim_start_matches("slack:").to_owned();
-                live::follow(self, &turn.tenant_id, feed, target, person);
+            if let Some(feed) = self.host.feeds.get(&turn.id) {
+                self.follow(turn, feed);
             }
         }
         Ok(())
+    }
+
+    /// A turn that waits may have more to ask when it goes on; since the host
+    /// stopped nobody listened to it.
+    async fn follow_waiting(self: &Arc<Self>, tenant: &str, turn: &str) -> Result<()> {
+        let (store, feeds) = (&self.host.store, &self.host.feeds);
+        let row = store.turn(tenant, turn).await?;
+        let row = row.filter(|row| row.status == TurnStatus::Waiting);
+        let (Some(row), None) = (row, feeds.get(turn)) else {
+            return Ok(());
+        };
+        let feed = feeds.open_at_rest(turn, row.attempts + row.suspensions, Vec::new());
+        let now = store.turn_summary(tenant, turn).await?;
+        if now.is_none_or(|now| now.status.is_final()) {
+            feeds.close(turn);
+        } else {
+            self.follow(row, feed);
+        }
+        Ok(())
+    }
+
+    fn follow(self: &Arc<Self>, turn: TurnRow, feed: Arc<Feed>) {
+        let target = turn.callback.filter(|_| turn.channel == CHANNEL);
+        let target = target.and_then(|target| serde_json::from_str(&target).ok());
+        if let Some(target) = target {
+            let user = turn.user_id.unwrap_or_default();
+            let person = user.trim_start_matches("slack:").to_owned();
+            live::follow(self, &turn.tenant_id, feed, target, person);
+        }
     }
 
     async fn introduce(&self) -> Result<(), Refused> {

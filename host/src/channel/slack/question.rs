@@ -12,6 +12,7 @@ use tracing::{error, info};
 use super::courier::Target;
 use super::lanes::Trouble;
 use super::message::author_id;
+use super::web::Refused;
 use super::{Slack, markdown, mrkdwn};
 use crate::runtime::bindings::types;
 use crate::store::{DEFAULT_TENANT, SlackPostState};
@@ -150,6 +151,7 @@ pub(super) async fn clicked(slack: &Arc<Slack>, payload: &Value) -> Result<(), T
     let user = payload["user"]["id"].as_str().unwrap_or_default();
     let store = &slack.host.store;
     let wait = store.latest_question(DEFAULT_TENANT, &button.turn).await?;
+    slack.follow_waiting(DEFAULT_TENANT, &button.turn).await?;
     let question = wait.as_ref().map(question_of).transpose()?;
     let choices = question
         .as_ref()
@@ -225,8 +227,7 @@ async fn tell(slack: &Slack, payload: &Value, user: &str, text: &str) -> Result<
 
 /// The answer is stored by now; that it is shown is tried again where nothing
 /// happened.
-fn said_or_later(said: Result<Value, super::web::Refused>) -> Result<(), Trouble> {
-    use super::web::Refused;
+fn said_or_later(said: Result<Value, Refused>) -> Result<(), Trouble> {
     match said {
         Ok(_) | Err(Refused::Failed { .. } | Refused::Unsure(_)) => Ok(()),
         Err(refused) => Err(Trouble::Later(anyhow!(refused))),
@@ -240,7 +241,7 @@ fn said_or_later(said: Result<Value, super::web::Refused>) -> Result<(), Trouble
 ///
 /// If the store fails.
 pub(super) async fn answered(
-    slack: &Slack,
+    slack: &Arc<Slack>,
     conversation: &str,
     author: &types::Author,
     text: &str,
@@ -261,6 +262,7 @@ pub(super) async fn answered(
             verdict,
             by: author.clone(),
         };
+        slack.follow_waiting(DEFAULT_TENANT, &turn).await?;
         match slack.host.waits.answer(DEFAULT_TENANT, &turn, answer).await {
             Ok(()) => return Ok(true),
             Err(Unanswerable::Host(error)) => return Err(Trouble::Later(error)),

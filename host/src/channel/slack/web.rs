@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -103,13 +103,14 @@ impl Web {
         let bucket = (method, channel.to_owned());
         let wait = self.admit(&bucket)?;
         tokio::time::sleep(wait).await;
+        let (kind, body) = encode(arguments);
         let sent = self
             .http
             .post(format!("{}/{method}", self.base))
             .timeout(self.timeout)
             .bearer_auth(self.token.expose_secret())
-            .header("content-type", "application/json; charset=utf-8")
-            .body(arguments.to_string())
+            .header(CONTENT_TYPE, kind)
+            .body(body)
             .send()
             .await;
         let read = match sent {
@@ -150,6 +151,27 @@ impl Web {
     fn parked(&self) -> MutexGuard<'_, HashMap<Bucket, Instant>> {
         self.parked.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A body and its type. Methods that only read take forms and no JSON; what has
+/// parts of its own goes as JSON.
+fn encode(arguments: &Value) -> (&'static str, String) {
+    let fields = arguments.as_object().into_iter().flatten();
+    let fields: Vec<_> = fields.filter(|(_, value)| !value.is_null()).collect();
+    if fields
+        .iter()
+        .any(|(_, value)| value.is_object() || value.is_array())
+    {
+        return ("application/json; charset=utf-8", arguments.to_string());
+    }
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in fields {
+        match value.as_str() {
+            Some(text) => form.append_pair(name, text),
+            None => form.append_pair(name, &value.to_string()),
+        };
+    }
+    ("application/x-www-form-urlencoded", form.finish())
 }
 
 fn unsent(error: &reqwest::Error) -> Refused {
@@ -231,4 +253,30 @@ fn count(method: &'static str, answer: &Result<Value, Refused>) {
     };
     metrics::counter!("anchorhold_slack_calls_total", "method" => method, "outcome" => outcome)
         .increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_has_parts_is_json() {
+        let (kind, body) =
+            encode(&json!({"ts": "1.0", "limit": 50, "inclusive": false, "none": null}));
+        assert_eq!(kind, "application/x-www-form-urlencoded");
+        assert_eq!(body, "inclusive=false&limit=50&ts=1.0");
+        let (kind, body) = encode(&json!({"text": "a", "blocks": []}));
+        assert!(kind.starts_with("application/json") && body.contains("blocks"));
+        assert_eq!(encode(&json!({})).1, "");
+    }
+
+    #[test]
+    fn a_missing_scope_is_named() {
+        let help = help(&json!({"error": "missing_scope", "needed": "chat:write"}));
+        assert!(help.contains("chat:write"), "{help}");
+        let invalid = json!({"response_metadata": {"messages": ["[ERROR] too long"]}});
+        assert!(super::help(&invalid).contains("too long"));
+    }
 }
