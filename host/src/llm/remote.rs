@@ -2,6 +2,7 @@
 //! call; genai only translates between its own vocabulary and the wires.
 
 mod address;
+mod heard;
 mod options;
 mod prompt;
 mod reading;
@@ -26,11 +27,13 @@ use crate::runtime::bindings::llm as wire;
 
 use super::failure::{failure, past_deadline};
 use super::{Defaults, Sink, usage};
+use heard::Heard;
 
 /// The wires that genai speaks for us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wire {
     Openai,
+    OpenaiResponses,
     Anthropic,
     Gemini,
     Ollama,
@@ -50,6 +53,7 @@ impl Wire {
     pub(super) fn of(kind: ProviderKind) -> Option<Self> {
         match kind {
             ProviderKind::Openai => Some(Self::Openai),
+            ProviderKind::OpenaiResponses => Some(Self::OpenaiResponses),
             ProviderKind::Anthropic => Some(Self::Anthropic),
             ProviderKind::Gemini => Some(Self::Gemini),
             ProviderKind::Ollama => Some(Self::Ollama),
@@ -57,10 +61,11 @@ impl Wire {
         }
     }
 
-    /// Named, never guessed: by a model's name genai might pick the wire of OpenAI's responses.
+    /// Named, never guessed: by a model's name genai might pick another wire.
     pub(super) fn adapter(self) -> AdapterKind {
         match self {
             Self::Openai => AdapterKind::OpenAI,
+            Self::OpenaiResponses => AdapterKind::OpenAIResp,
             Self::Anthropic => AdapterKind::Anthropic,
             Self::Gemini => AdapterKind::Gemini,
             Self::Ollama => AdapterKind::Ollama,
@@ -106,16 +111,20 @@ impl Remote {
     ) -> Result<wire::Response, wire::Error> {
         let mut options = options::of(self.wire, model, request, defaults)?;
         options.extra_headers = self.headers();
+        let heard = Heard::default();
+        if self.wire == Wire::OpenaiResponses {
+            options = heard.listen(options);
+        }
         let mut chat = ChatRequest::new(prompt::messages(&self.name, self.wire, request)?);
         chat.tools = tools::offered(self.wire, request)?;
         let context = self.context(model, &request.model);
-        let target = self.target(model, "chat/completions")?;
+        let target = self.target(model, self.path())?;
         let stream = self
             .client
             .exec_chat_stream(target, chat, Some(&options))
             .await
             .map_err(|error| refusal::of(error, &context))?;
-        reading::read(stream.stream, self.wire, &context, sink).await
+        reading::read(stream.stream, self.wire, &heard, &context, sink).await
     }
 
     pub(super) async fn embed(
@@ -173,11 +182,20 @@ impl Remote {
         }
     }
 
+    /// Below the base address, where it is not genai that joins them.
+    fn path(&self) -> &'static str {
+        if self.wire == Wire::OpenaiResponses {
+            "responses"
+        } else {
+            "chat/completions"
+        }
+    }
+
     fn target(&self, model: &str, path: &str) -> Result<ServiceTarget, wire::Error> {
         let auth = match (&self.key, self.wire) {
             (Some(key), _) => AuthData::Key(key.expose_secret().into()),
             // Local servers often take no key; genai would not send a request without one.
-            (None, Wire::Openai) => AuthData::RequestOverride {
+            (None, Wire::Openai | Wire::OpenaiResponses) => AuthData::RequestOverride {
                 url: address::join(&self.base, path).map_err(|_| self.unusable())?,
                 headers: Headers::default(),
             },

@@ -3,6 +3,7 @@
 mod fake;
 mod guarded;
 mod requests;
+mod responses;
 mod routing;
 mod structured;
 pub(crate) mod support;

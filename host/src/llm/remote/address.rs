@@ -8,7 +8,7 @@ use super::Wire;
 /// The address to which genai appends the path of a call. It ends with a slash.
 pub(super) fn base(wire: Wire, configured: Option<&str>) -> Result<String> {
     let text = configured.unwrap_or(match wire {
-        Wire::Openai => "https://api.openai.com/v1",
+        Wire::Openai | Wire::OpenaiResponses => "https://api.openai.com/v1",
         Wire::Anthropic => "https://api.anthropic.com/v1",
         Wire::Gemini => "https://generativelanguage.googleapis.com/v1beta",
         Wire::Ollama => "http://localhost:11434",
@@ -18,7 +18,7 @@ pub(super) fn base(wire: Wire, configured: Option<&str>) -> Result<String> {
         matches!(url.scheme(), "http" | "https") && url.has_host(),
         "base_url must begin with http:// or https://"
     );
-    if url.query().is_some() && wire != Wire::Openai {
+    if url.query().is_some() && !matches!(wire, Wire::Openai | Wire::OpenaiResponses) {
         bail!("base_url must not have a query");
     }
     url.set_fragment(None);
@@ -38,13 +38,14 @@ fn path(wire: Wire, path: &str) -> String {
     let path = path.trim_end_matches('/');
     let path = match wire {
         Wire::Openai => path.trim_end_matches("/chat/completions"),
+        Wire::OpenaiResponses => path.trim_end_matches("/responses"),
         Wire::Anthropic => path.trim_end_matches("/messages"),
         Wire::Gemini => path,
         Wire::Ollama => path.trim_end_matches("/v1").trim_end_matches("/api"),
     };
     let last = path.rsplit('/').next().unwrap_or_default();
     let version = match wire {
-        Wire::Openai if path.is_empty() => "/v1",
+        Wire::Openai | Wire::OpenaiResponses if path.is_empty() => "/v1",
         Wire::Anthropic if last != "v1" => "/v1",
         Wire::Gemini if !last.starts_with("v1") => "/v1beta",
         _ => "",
@@ -73,6 +74,12 @@ mod tests {
                 Wire::Openai,
                 "https://h/openai?api-version=1",
                 "https://h/openai/?api-version=1",
+            ),
+            (Wire::OpenaiResponses, "http://h", "http://h/v1/"),
+            (
+                Wire::OpenaiResponses,
+                "https://h/v1/responses?a=1",
+                "https://h/v1/?a=1",
             ),
             (Wire::Anthropic, "https://h", "https://h/v1/"),
             (Wire::Anthropic, "https://h/v1/", "https://h/v1/"),

@@ -16,9 +16,12 @@ pub(super) fn of(
     defaults: Defaults,
 ) -> Result<ChatOptions, wire::Error> {
     let mut extra = Map::new();
-    if wire == Wire::Openai {
+    if matches!(wire, Wire::Openai | Wire::OpenaiResponses) {
         // genai reads a name's end (`-high`) as an effort and its beginning (`x::`) as a wire.
         extra.insert("model".to_owned(), model.into());
+    }
+    if wire == Wire::OpenaiResponses && !request.stop.is_empty() {
+        return Err(unsupported("stop sequences"));
     }
     let response_format = response_format(wire, &request.response_format, &mut extra)?;
     let tool_choice = tool_choice(wire, request)?;
@@ -32,7 +35,8 @@ pub(super) fn of(
         ),
         top_p: request.top_p,
         stop_sequences: request.stop.clone(),
-        seed: request.seed,
+        // This wire knows no such key and refuses what it does not know.
+        seed: request.seed.filter(|_| wire != Wire::OpenaiResponses),
         stream_header_timeout: Some(defaults.header_timeout),
         stream_read_timeout: Some(defaults.read_timeout),
         capture_usage: Some(true),
@@ -49,10 +53,11 @@ pub(super) fn of(
     })
 }
 
-/// Gemini's older models refuse a request that asks for thoughts; the others ignore the wish.
+/// Older models of Gemini and OpenAI refuse a request that asks for thoughts; the others ignore
+/// the wish.
 fn shows_thoughts(wire: Wire, effort: Option<wire::ReasoningEffort>) -> bool {
     let wanted = effort.is_some_and(|effort| effort != wire::ReasoningEffort::Off);
-    wire != Wire::Gemini || wanted
+    !matches!(wire, Wire::Gemini | Wire::OpenaiResponses) || wanted
 }
 
 fn reasoning(wire: Wire, model: &str, effort: wire::ReasoningEffort) -> ReasoningEffort {
@@ -90,6 +95,13 @@ fn response_format(
             extra.insert("response_format".to_owned(), format);
             Ok(None)
         }
+        Wire::OpenaiResponses if !schema.strict => {
+            let format = json!({
+                "type": "json_schema", "name": schema.name, "schema": json, "strict": false,
+            });
+            extra.insert("text".to_owned(), json!({"format": format}));
+            Ok(None)
+        }
         Wire::Ollama if schema.strict => Err(unsupported("a strict schema for its answer")),
         // The schema itself is in the prompt.
         Wire::Ollama => Ok(Some(ChatResponseFormat::JsonMode)),
@@ -102,7 +114,7 @@ fn response_format(
 
 fn any_json(wire: Wire) -> Option<ChatResponseFormat> {
     match wire {
-        Wire::Openai | Wire::Ollama => Some(ChatResponseFormat::JsonMode),
+        Wire::Openai | Wire::OpenaiResponses | Wire::Ollama => Some(ChatResponseFormat::JsonMode),
         Wire::Gemini => Some(JsonSpec::new("json", json!({"type": "object"})).into()),
         // There is no such mode; the prompt says it.
         Wire::Anthropic => None,
@@ -154,7 +166,7 @@ fn parallel_tool_calls(
         return Ok(());
     }
     match wire {
-        Wire::Openai => {
+        Wire::Openai | Wire::OpenaiResponses => {
             extra.insert("parallel_tool_calls".to_owned(), parallel.into());
         }
         // The same key holds the choice, so both are said here.

@@ -47,9 +47,8 @@ pub(super) fn messages(
 fn json_in_words(wire: Wire, request: &wire::Request) -> Option<String> {
     const PLAIN: &str = "Answer with one JSON object and nothing else.";
     match (&request.response_format, wire) {
-        (wire::ResponseFormat::Json, Wire::Openai | Wire::Anthropic | Wire::Ollama) => {
-            Some(PLAIN.to_owned())
-        }
+        (wire::ResponseFormat::Json, Wire::Gemini) => None,
+        (wire::ResponseFormat::Json, _) => Some(PLAIN.to_owned()),
         (wire::ResponseFormat::JsonSchema(schema), Wire::Ollama) => Some(format!(
             "{PLAIN} It has to fit this JSON Schema: {}",
             schema.schema_json
@@ -209,6 +208,7 @@ impl Writer<'_> {
                 return Ok(ContentPart::from_custom(block_of_anthropic(media)?, None));
             }
             Wire::Openai => image || mime.starts_with("video/") || inline,
+            Wire::OpenaiResponses => !mime.starts_with("audio/") && !mime.starts_with("video/"),
             Wire::Gemini => true,
             Wire::Ollama => image && inline,
         };

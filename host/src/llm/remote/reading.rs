@@ -4,27 +4,33 @@ use futures_util::StreamExt;
 use genai::chat::{ChatStream, ChatStreamEvent, ContentPart, StopReason, StreamEnd, ToolCall};
 use serde_json::Value;
 
+use crate::llm::draft::Draft;
 use crate::llm::{CallPiece, Sink, failure};
 use crate::runtime::bindings::llm as wire;
 
+use super::heard::Heard;
 use super::refusal::{self, Context};
 use super::{Wire, thoughts, usage};
 
 pub(super) async fn read(
     mut stream: ChatStream,
     wire: Wire,
+    heard: &Heard,
     context: &Context<'_>,
     sink: &mut Sink,
 ) -> Result<wire::Response, wire::Error> {
     while let Some(item) = stream.next().await {
         match item {
             Ok(ChatStreamEvent::End(end)) if is_real(wire, &end) => {
-                return finish(end, wire, context, sink).await;
+                return finish(end, wire, heard, context, sink).await;
             }
             Ok(ChatStreamEvent::End(_)) => break,
             Ok(event) => take(event, wire, sink).await?,
             Err(error) => {
-                let error = refusal::of(error, context);
+                let error = match heard.failure() {
+                    Some(body) => context.event(&body),
+                    None => refusal::of(error, context),
+                };
                 return Err(if sink.is_accepted() {
                     interrupted(error)
                 } else {
@@ -44,7 +50,7 @@ pub(super) async fn read(
 fn is_real(wire: Wire, end: &StreamEnd) -> bool {
     match wire {
         Wire::Openai | Wire::Anthropic => true,
-        Wire::Gemini => end.captured_stop_reason.is_some(),
+        Wire::OpenaiResponses | Wire::Gemini => end.captured_stop_reason.is_some(),
         Wire::Ollama => end.captured_stop_reason.is_some() || end.captured_usage.is_some(),
     }
 }
@@ -93,6 +99,7 @@ async fn take(event: ChatStreamEvent, wire: Wire, sink: &mut Sink) -> Result<(),
 async fn finish(
     end: StreamEnd,
     wire: Wire,
+    heard: &Heard,
     context: &Context<'_>,
     sink: &mut Sink,
 ) -> Result<wire::Response, wire::Error> {
@@ -103,11 +110,16 @@ async fn finish(
     let calls: Vec<&ToolCall> = parts.iter().filter_map(ContentPart::as_tool_call).collect();
     let reported = end.captured_usage.as_ref();
     let reported = reported.map_or_else(usage::none, usage::of_provider);
+    if wire == Wire::OpenaiResponses {
+        announce(&calls, sink).await?;
+        let refusal = heard.refusal();
+        if !refusal.is_empty() {
+            sink.text(&refusal).await?;
+        }
+    }
     let usage = sink.close(reported).await?;
     let mut draft = sink.draft();
-    for (at, call) in calls.iter().enumerate() {
-        draft.settle_call(at, &call.fn_name, &closed_arguments(call));
-    }
+    settle(wire, &calls, &mut draft);
     let plain = end.captured_reasoning_content.as_deref();
     let mut thoughts = thoughts::of_answer(context.provider, parts, plain);
     if wire == Wire::Gemini {
@@ -117,13 +129,43 @@ async fn finish(
     draft.settle_thoughts(thoughts);
     Ok(wire::Response {
         content: draft.content(),
-        finish_reason: finish_reason(end.captured_stop_reason.as_ref(), !calls.is_empty()),
+        finish_reason: heard
+            .finish_reason()
+            .unwrap_or_else(|| finish_reason(end.captured_stop_reason.as_ref(), !calls.is_empty())),
         usage,
         model: context.model.to_owned(),
         provider: context.provider.to_owned(),
         attempts: 1,
         cached: false,
     })
+}
+
+/// A call without pieces of arguments is in genai's end only, maybe before others.
+async fn announce(calls: &[&ToolCall], sink: &mut Sink) -> Result<(), wire::Error> {
+    for call in calls {
+        if sink.draft().place_of(&call.call_id).is_some() {
+            continue;
+        }
+        sink.call(CallPiece {
+            id: &call.call_id,
+            name: &call.fn_name,
+            arguments: &closed_arguments(call),
+            whole: true,
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// The calls as they are in the end.
+fn settle(wire: Wire, calls: &[&ToolCall], draft: &mut Draft) {
+    for (at, call) in calls.iter().enumerate() {
+        let at = match wire {
+            Wire::OpenaiResponses => draft.place_of(&call.call_id).unwrap_or(at),
+            _ => at,
+        };
+        draft.settle_call(at, &call.fn_name, &closed_arguments(call));
+    }
 }
 
 /// Gemini signs single calls; a signature that a call has is not repeated on its own.

@@ -116,7 +116,7 @@ impl Context<'_> {
     }
 
     /// An error that a provider sends within its stream.
-    fn event(&self, body: &Value) -> wire::Error {
+    pub(super) fn event(&self, body: &Value) -> wire::Error {
         let text = body.to_string();
         let lower = text.to_lowercase();
         let kind = if lower.contains("overloaded") {

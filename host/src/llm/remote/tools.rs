@@ -12,6 +12,7 @@ use super::options::{invalid, unsupported};
 /// Names that genai takes for tools which the provider runs itself. An agent must not reach the
 /// web by naming a tool like that.
 const BUILT_IN: &[(Wire, &str)] = &[
+    (Wire::OpenaiResponses, "web_search"),
     (Wire::Anthropic, "web_search"),
     (Wire::Gemini, "googleSearch"),
     (Wire::Gemini, "googleSearchRetrieval"),
@@ -51,8 +52,9 @@ fn tool(wire: Wire, definition: &ToolDefinition) -> Result<Tool, wire::Error> {
     if let Some(description) = &definition.description {
         tool = tool.with_description(description);
     }
-    if definition.strict {
-        tool = tool.with_strict(true);
+    // Where nothing is said, OpenAI's responses make a schema strict that allows it.
+    if definition.strict || wire == Wire::OpenaiResponses {
+        tool = tool.with_strict(definition.strict);
     }
     Ok(tool)
 }
