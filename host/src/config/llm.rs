@@ -71,6 +71,8 @@ pub enum ProviderKind {
     OpenaiResponses,
     Anthropic,
     Gemini,
+    /// Amazon Bedrock's converse, with an API key.
+    Bedrock,
     Ollama,
     /// Answers from a script. It is not a model.
     Scripted,
@@ -183,7 +185,7 @@ impl Provider {
             ProviderKind::Openai | ProviderKind::OpenaiResponses => Some("gpt-5-mini"),
             ProviderKind::Anthropic => Some("claude-sonnet-4-5"),
             ProviderKind::Gemini => Some("gemini-2.5-flash"),
-            ProviderKind::Ollama | ProviderKind::Scripted => None,
+            ProviderKind::Bedrock | ProviderKind::Ollama | ProviderKind::Scripted => None,
         })
     }
 }

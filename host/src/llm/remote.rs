@@ -12,7 +12,7 @@ mod tools;
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use genai::adapter::AdapterKind;
 use genai::chat::ChatRequest;
 use genai::embed::{EmbedOptions, EmbedRequest};
@@ -36,6 +36,7 @@ pub(super) enum Wire {
     OpenaiResponses,
     Anthropic,
     Gemini,
+    Bedrock,
     Ollama,
 }
 
@@ -56,6 +57,7 @@ impl Wire {
             ProviderKind::OpenaiResponses => Some(Self::OpenaiResponses),
             ProviderKind::Anthropic => Some(Self::Anthropic),
             ProviderKind::Gemini => Some(Self::Gemini),
+            ProviderKind::Bedrock => Some(Self::Bedrock),
             ProviderKind::Ollama => Some(Self::Ollama),
             ProviderKind::Scripted => None,
         }
@@ -68,6 +70,7 @@ impl Wire {
             Self::OpenaiResponses => AdapterKind::OpenAIResp,
             Self::Anthropic => AdapterKind::Anthropic,
             Self::Gemini => AdapterKind::Gemini,
+            Self::Bedrock => AdapterKind::BedrockApi,
             Self::Ollama => AdapterKind::Ollama,
         }
     }
@@ -80,6 +83,10 @@ impl Remote {
         provider: &config::Provider,
         client: genai::Client,
     ) -> Result<Self> {
+        ensure!(
+            wire != Wire::Bedrock || provider.api_key.is_some(),
+            "Bedrock is asked with an API key of Amazon Bedrock: set api_key"
+        );
         Ok(Self {
             name: name.to_owned(),
             wire,
@@ -201,10 +208,15 @@ impl Remote {
             },
             (None, _) => AuthData::Key(String::new()),
         };
+        let name = match self.wire {
+            // genai cuts a name after its first `::`, and ARNs have one.
+            Wire::Bedrock => format!("bedrock::{model}"),
+            _ => model.to_owned(),
+        };
         Ok(ServiceTarget {
             endpoint: Endpoint::from_owned(self.base.as_str()),
             auth,
-            model: ModelIden::new(self.wire.adapter(), model),
+            model: ModelIden::new(self.wire.adapter(), name),
         })
     }
 

@@ -1,5 +1,6 @@
 //! The gateway as its callers see it.
 
+mod bedrock;
 mod fake;
 mod guarded;
 mod requests;

@@ -7,12 +7,20 @@ use super::Wire;
 
 /// The address to which genai appends the path of a call. It ends with a slash.
 pub(super) fn base(wire: Wire, configured: Option<&str>) -> Result<String> {
-    let text = configured.unwrap_or(match wire {
+    let own = match wire {
         Wire::Openai | Wire::OpenaiResponses => "https://api.openai.com/v1",
         Wire::Anthropic => "https://api.anthropic.com/v1",
         Wire::Gemini => "https://generativelanguage.googleapis.com/v1beta",
+        // Never the region that genai would take from the environment.
+        Wire::Bedrock => "",
         Wire::Ollama => "http://localhost:11434",
-    });
+    };
+    let text = configured.unwrap_or(own);
+    ensure!(
+        !text.is_empty() || wire != Wire::Bedrock,
+        "Bedrock has an address for each region: set base_url, for example to \
+         https://bedrock-runtime.us-east-1.amazonaws.com"
+    );
     let mut url = Url::parse(text.trim()).context("base_url is not a URL")?;
     ensure!(
         matches!(url.scheme(), "http" | "https") && url.has_host(),
@@ -40,7 +48,7 @@ fn path(wire: Wire, path: &str) -> String {
         Wire::Openai => path.trim_end_matches("/chat/completions"),
         Wire::OpenaiResponses => path.trim_end_matches("/responses"),
         Wire::Anthropic => path.trim_end_matches("/messages"),
-        Wire::Gemini => path,
+        Wire::Gemini | Wire::Bedrock => path,
         Wire::Ollama => path.trim_end_matches("/v1").trim_end_matches("/api"),
     };
     let last = path.rsplit('/').next().unwrap_or_default();
@@ -90,6 +98,8 @@ mod tests {
             ),
             (Wire::Gemini, "https://h", "https://h/v1beta/"),
             (Wire::Gemini, "https://h/v1", "https://h/v1/"),
+            (Wire::Bedrock, "https://h", "https://h/"),
+            (Wire::Bedrock, "https://h/proxy/", "https://h/proxy/"),
             (Wire::Ollama, "http://h:11434/v1", "http://h:11434/"),
             (Wire::Ollama, "http://h:11434/api/", "http://h:11434/"),
             (Wire::Ollama, "http://h:11434", "http://h:11434/"),

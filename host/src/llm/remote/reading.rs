@@ -1,7 +1,9 @@
 //! A provider's stream, piece by piece into the sink, and the response at its end.
 
 use futures_util::StreamExt;
-use genai::chat::{ChatStream, ChatStreamEvent, ContentPart, StopReason, StreamEnd, ToolCall};
+use genai::chat::{
+    ChatStream, ChatStreamEvent, ContentPart, StopReason, StreamEnd, ToolCall, Usage,
+};
 use serde_json::Value;
 
 use crate::llm::draft::Draft;
@@ -50,7 +52,7 @@ pub(super) async fn read(
 fn is_real(wire: Wire, end: &StreamEnd) -> bool {
     match wire {
         Wire::Openai | Wire::Anthropic => true,
-        Wire::OpenaiResponses | Wire::Gemini => end.captured_stop_reason.is_some(),
+        Wire::OpenaiResponses | Wire::Gemini | Wire::Bedrock => end.captured_stop_reason.is_some(),
         Wire::Ollama => end.captured_stop_reason.is_some() || end.captured_usage.is_some(),
     }
 }
@@ -108,8 +110,7 @@ async fn finish(
         .as_ref()
         .map_or(&[], |content| content.parts());
     let calls: Vec<&ToolCall> = parts.iter().filter_map(ContentPart::as_tool_call).collect();
-    let reported = end.captured_usage.as_ref();
-    let reported = reported.map_or_else(usage::none, usage::of_provider);
+    let reported = reported(wire, end.captured_usage.as_ref());
     if wire == Wire::OpenaiResponses {
         announce(&calls, sink).await?;
         let refusal = heard.refusal();
@@ -140,6 +141,15 @@ async fn finish(
     })
 }
 
+/// Bedrock counts what its cache took and gave beside the input; elsewhere it is part of that.
+fn reported(wire: Wire, usage: Option<&Usage>) -> wire::Usage {
+    let mut usage = usage.map_or_else(usage::none, usage::of_provider);
+    if wire == Wire::Bedrock {
+        usage.input_tokens += usage.cache_read_tokens + usage.cache_write_tokens;
+    }
+    usage
+}
+
 /// A call without pieces of arguments is in genai's end only, maybe before others.
 async fn announce(calls: &[&ToolCall], sink: &mut Sink) -> Result<(), wire::Error> {
     for call in calls {
@@ -162,6 +172,8 @@ fn settle(wire: Wire, calls: &[&ToolCall], draft: &mut Draft) {
     for (at, call) in calls.iter().enumerate() {
         let at = match wire {
             Wire::OpenaiResponses => draft.place_of(&call.call_id).unwrap_or(at),
+            // In genai's end, arguments that are no JSON, or not whole, are none.
+            Wire::Bedrock => continue,
             _ => at,
         };
         draft.settle_call(at, &call.fn_name, &closed_arguments(call));
@@ -202,6 +214,12 @@ fn finish_reason(reason: Option<&StopReason>, calls: bool) -> wire::FinishReason
         Some(StopReason::MaxTokens(_)) => wire::FinishReason::Length,
         Some(StopReason::ContentFilter(raw)) if raw == "refusal" => wire::FinishReason::Refusal,
         Some(StopReason::ContentFilter(_)) => wire::FinishReason::ContentFilter,
+        // In Bedrock's words, which genai does not know.
+        Some(StopReason::Other(raw))
+            if raw == "guardrail_intervened" || raw == "content_filtered" =>
+        {
+            wire::FinishReason::ContentFilter
+        }
         _ if calls => wire::FinishReason::ToolCalls,
         Some(StopReason::Completed(_) | StopReason::StopSequence(_)) => wire::FinishReason::Stop,
         Some(StopReason::ToolCall(_) | StopReason::Other(_)) | None => wire::FinishReason::Other,

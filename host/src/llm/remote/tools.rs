@@ -7,7 +7,7 @@ use crate::runtime::bindings::llm as wire;
 use crate::runtime::bindings::types::ToolDefinition;
 
 use super::Wire;
-use super::options::{invalid, unsupported};
+use super::options::{invalid, is_without_choice, unsupported};
 
 /// Names that genai takes for tools which the provider runs itself. An agent must not reach the
 /// web by naming a tool like that.
@@ -25,7 +25,7 @@ pub(super) fn offered(
     request: &wire::Request,
 ) -> Result<Option<Vec<Tool>>, wire::Error> {
     let never = matches!(request.tool_choice, wire::ToolChoice::Never);
-    if request.tools.is_empty() || (never && wire == Wire::Ollama) {
+    if request.tools.is_empty() || (never && is_without_choice(wire)) {
         return Ok(None);
     }
     let tools = request

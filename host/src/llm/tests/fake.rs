@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::super::Gateway;
+use super::bedrock;
 use super::support::load;
 
 /// What the provider does when it is called.
@@ -148,7 +149,8 @@ async fn perform(State(stage): State<Stage>, request: Request) -> Response {
             unreachable!()
         }
         Act::Stream(kind, frames, after) => {
-            let frames = stream::iter(frames.into_iter().map(Ok::<_, std::io::Error>));
+            let frames = frames.into_iter().map(move |frame| bytes(kind, frame));
+            let frames = stream::iter(frames.map(Ok::<_, std::io::Error>));
             let tail = stream::once(async move {
                 let _guard = guard;
                 if after == After::Hang {
@@ -164,6 +166,15 @@ async fn perform(State(stage): State<Stage>, request: Request) -> Response {
                 .unwrap()
         }
     }
+}
+
+/// A frame as it is sent. Those of Bedrock are bytes, each written as the character of its number.
+fn bytes(kind: &str, frame: String) -> Vec<u8> {
+    if kind == bedrock::MEDIA {
+        let bytes = frame.chars().map(u8::try_from);
+        return bytes.collect::<Result<_, _>>().unwrap();
+    }
+    frame.into_bytes()
 }
 
 const SSE: &str = "text/event-stream";
@@ -188,6 +199,7 @@ pub(crate) fn unfinished(kind: &str, after: After) -> Act {
     let keep = match kind {
         "anthropic" => 4,
         "openai-responses" => 5,
+        "bedrock" => 3,
         _ => 2,
     };
     frames.truncate(keep);
@@ -195,10 +207,10 @@ pub(crate) fn unfinished(kind: &str, after: After) -> Act {
 }
 
 fn media(kind: &str) -> &'static str {
-    if kind == "ollama" {
-        "application/x-ndjson"
-    } else {
-        SSE
+    match kind {
+        "ollama" => "application/x-ndjson",
+        "bedrock" => bedrock::MEDIA,
+        _ => SSE,
     }
 }
 
@@ -208,6 +220,7 @@ fn frames(kind: &str, calls: &[(&str, &str, &str)], usage: Option<(u64, u64)>) -
         "openai-responses" => responses(calls, usage),
         "anthropic" => anthropic(calls, usage),
         "gemini" => gemini(calls, usage),
+        "bedrock" => bedrock::frames(calls, usage),
         _ => ollama(calls, usage),
     }
 }

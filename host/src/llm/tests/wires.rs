@@ -11,11 +11,12 @@ use super::fake::{self, Act, After, Fake};
 use super::support::{ask, say, text_of};
 use crate::testing::capture;
 
-const KINDS: [&str; 5] = [
+const KINDS: [&str; 6] = [
     "openai",
     "openai-responses",
     "anthropic",
     "gemini",
+    "bedrock",
     "ollama",
 ];
 
@@ -77,6 +78,12 @@ async fn calls_go_where_each_wire_expects_them() {
             "sk-secret-key",
         ),
         (
+            "bedrock",
+            "/model/m/converse-stream",
+            "authorization",
+            "Bearer sk-secret-key",
+        ),
+        (
             "ollama",
             "/api/chat",
             "authorization",
@@ -96,6 +103,7 @@ async fn calls_go_where_each_wire_expects_them() {
             "/max_output_tokens",
             "/generationConfig/maxOutputTokens",
             "/options/num_predict",
+            "/inferenceConfig/maxTokens",
         ];
         let sent = bound.iter().find_map(|place| seen.body.pointer(place));
         assert_eq!(sent.and_then(Value::as_u64), Some(8192), "{kind}");
