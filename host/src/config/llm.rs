@@ -63,12 +63,16 @@ impl Default for LlmCache {
 
 /// The protocol that a provider speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum ProviderKind {
     /// OpenAI's chat completions; also anything compatible with them.
     Openai,
+    /// OpenAI's responses, and what speaks as they do.
+    OpenaiResponses,
     Anthropic,
     Gemini,
+    /// Amazon Bedrock's converse, with an API key.
+    Bedrock,
     Ollama,
     /// Answers from a script. It is not a model.
     Scripted,
@@ -178,10 +182,10 @@ impl Provider {
 
     fn default_model(&self) -> Option<&str> {
         self.model.as_deref().or(match self.kind {
-            ProviderKind::Openai => Some("gpt-5-mini"),
+            ProviderKind::Openai | ProviderKind::OpenaiResponses => Some("gpt-5-mini"),
             ProviderKind::Anthropic => Some("claude-sonnet-4-5"),
             ProviderKind::Gemini => Some("gemini-2.5-flash"),
-            ProviderKind::Ollama | ProviderKind::Scripted => None,
+            ProviderKind::Bedrock | ProviderKind::Ollama | ProviderKind::Scripted => None,
         })
     }
 }

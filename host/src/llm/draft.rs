@@ -259,6 +259,15 @@ impl Draft {
         events.push(wire::StreamEvent::ToolCallEnd(position(index)));
     }
 
+    /// Which of the calls has this id at the provider.
+    pub(crate) fn place_of(&self, given_id: &str) -> Option<usize> {
+        let mut calls = self.parts.iter().filter_map(|part| match part {
+            Part::Call(call) => Some(call),
+            _ => None,
+        });
+        calls.position(|call| call.given_id == given_id)
+    }
+
     /// The call number `at` as the provider gave it in the end.
     pub(crate) fn settle_call(&mut self, at: usize, name: &str, arguments: &str) {
         if let Some(call) = self.calls_mut().nth(at) {

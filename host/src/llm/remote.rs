@@ -2,6 +2,7 @@
 //! call; genai only translates between its own vocabulary and the wires.
 
 mod address;
+mod heard;
 mod options;
 mod prompt;
 mod reading;
@@ -11,7 +12,7 @@ mod tools;
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use genai::adapter::AdapterKind;
 use genai::chat::ChatRequest;
 use genai::embed::{EmbedOptions, EmbedRequest};
@@ -26,13 +27,16 @@ use crate::runtime::bindings::llm as wire;
 
 use super::failure::{failure, past_deadline};
 use super::{Defaults, Sink, usage};
+use heard::Heard;
 
 /// The wires that genai speaks for us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wire {
     Openai,
+    OpenaiResponses,
     Anthropic,
     Gemini,
+    Bedrock,
     Ollama,
 }
 
@@ -50,19 +54,23 @@ impl Wire {
     pub(super) fn of(kind: ProviderKind) -> Option<Self> {
         match kind {
             ProviderKind::Openai => Some(Self::Openai),
+            ProviderKind::OpenaiResponses => Some(Self::OpenaiResponses),
             ProviderKind::Anthropic => Some(Self::Anthropic),
             ProviderKind::Gemini => Some(Self::Gemini),
+            ProviderKind::Bedrock => Some(Self::Bedrock),
             ProviderKind::Ollama => Some(Self::Ollama),
             ProviderKind::Scripted => None,
         }
     }
 
-    /// Named, never guessed: by a model's name genai might pick the wire of OpenAI's responses.
+    /// Named, never guessed: by a model's name genai might pick another wire.
     pub(super) fn adapter(self) -> AdapterKind {
         match self {
             Self::Openai => AdapterKind::OpenAI,
+            Self::OpenaiResponses => AdapterKind::OpenAIResp,
             Self::Anthropic => AdapterKind::Anthropic,
             Self::Gemini => AdapterKind::Gemini,
+            Self::Bedrock => AdapterKind::BedrockApi,
             Self::Ollama => AdapterKind::Ollama,
         }
     }
@@ -75,6 +83,10 @@ impl Remote {
         provider: &config::Provider,
         client: genai::Client,
     ) -> Result<Self> {
+        ensure!(
+            wire != Wire::Bedrock || provider.api_key.is_some(),
+            "Bedrock is asked with an API key of Amazon Bedrock: set api_key"
+        );
         Ok(Self {
             name: name.to_owned(),
             wire,
@@ -106,16 +118,20 @@ impl Remote {
     ) -> Result<wire::Response, wire::Error> {
         let mut options = options::of(self.wire, model, request, defaults)?;
         options.extra_headers = self.headers();
+        let heard = Heard::default();
+        if self.wire == Wire::OpenaiResponses {
+            options = heard.listen(options);
+        }
         let mut chat = ChatRequest::new(prompt::messages(&self.name, self.wire, request)?);
         chat.tools = tools::offered(self.wire, request)?;
         let context = self.context(model, &request.model);
-        let target = self.target(model, "chat/completions")?;
+        let target = self.target(model, self.path())?;
         let stream = self
             .client
             .exec_chat_stream(target, chat, Some(&options))
             .await
             .map_err(|error| refusal::of(error, &context))?;
-        reading::read(stream.stream, self.wire, &context, sink).await
+        reading::read(stream.stream, self.wire, &heard, &context, sink).await
     }
 
     pub(super) async fn embed(
@@ -173,20 +189,34 @@ impl Remote {
         }
     }
 
+    /// Below the base address, where it is not genai that joins them.
+    fn path(&self) -> &'static str {
+        if self.wire == Wire::OpenaiResponses {
+            "responses"
+        } else {
+            "chat/completions"
+        }
+    }
+
     fn target(&self, model: &str, path: &str) -> Result<ServiceTarget, wire::Error> {
         let auth = match (&self.key, self.wire) {
             (Some(key), _) => AuthData::Key(key.expose_secret().into()),
             // Local servers often take no key; genai would not send a request without one.
-            (None, Wire::Openai) => AuthData::RequestOverride {
+            (None, Wire::Openai | Wire::OpenaiResponses) => AuthData::RequestOverride {
                 url: address::join(&self.base, path).map_err(|_| self.unusable())?,
                 headers: Headers::default(),
             },
             (None, _) => AuthData::Key(String::new()),
         };
+        let name = match self.wire {
+            // genai cuts a name after its first `::`, and ARNs have one.
+            Wire::Bedrock => format!("bedrock::{model}"),
+            _ => model.to_owned(),
+        };
         Ok(ServiceTarget {
             endpoint: Endpoint::from_owned(self.base.as_str()),
             auth,
-            model: ModelIden::new(self.wire.adapter(), model),
+            model: ModelIden::new(self.wire.adapter(), name),
         })
     }
 

@@ -1,8 +1,10 @@
 //! The gateway as its callers see it.
 
+mod bedrock;
 mod fake;
 mod guarded;
 mod requests;
+mod responses;
 mod routing;
 mod structured;
 pub(crate) mod support;

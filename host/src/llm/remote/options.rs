@@ -15,24 +15,27 @@ pub(super) fn of(
     request: &wire::Request,
     defaults: Defaults,
 ) -> Result<ChatOptions, wire::Error> {
+    let most = request
+        .max_output_tokens
+        .unwrap_or(defaults.max_output_tokens);
     let mut extra = Map::new();
-    if wire == Wire::Openai {
+    if matches!(wire, Wire::Openai | Wire::OpenaiResponses) {
         // genai reads a name's end (`-high`) as an effort and its beginning (`x::`) as a wire.
         extra.insert("model".to_owned(), model.into());
+    }
+    if wire == Wire::OpenaiResponses && !request.stop.is_empty() {
+        return Err(unsupported("stop sequences"));
     }
     let response_format = response_format(wire, &request.response_format, &mut extra)?;
     let tool_choice = tool_choice(wire, request)?;
     parallel_tool_calls(wire, request, &mut extra)?;
     Ok(ChatOptions {
         temperature: request.temperature,
-        max_tokens: Some(
-            request
-                .max_output_tokens
-                .unwrap_or(defaults.max_output_tokens),
-        ),
+        max_tokens: Some(most),
         top_p: request.top_p,
         stop_sequences: request.stop.clone(),
-        seed: request.seed,
+        // This wire knows no such key and refuses what it does not know.
+        seed: request.seed.filter(|_| wire != Wire::OpenaiResponses),
         stream_header_timeout: Some(defaults.header_timeout),
         stream_read_timeout: Some(defaults.read_timeout),
         capture_usage: Some(true),
@@ -43,30 +46,67 @@ pub(super) fn of(
         tool_choice,
         reasoning_effort: request
             .reasoning
-            .map(|effort| reasoning(wire, model, effort)),
+            .map(|effort| reasoning(wire, model, effort, most))
+            .transpose()?,
         extra_body: (!extra.is_empty()).then(|| Value::Object(extra)),
         ..ChatOptions::default()
     })
 }
 
-/// Gemini's older models refuse a request that asks for thoughts; the others ignore the wish.
+/// Older models of Gemini and OpenAI refuse a request that asks for thoughts; the others ignore
+/// the wish.
 fn shows_thoughts(wire: Wire, effort: Option<wire::ReasoningEffort>) -> bool {
     let wanted = effort.is_some_and(|effort| effort != wire::ReasoningEffort::Off);
-    wire != Wire::Gemini || wanted
+    !matches!(wire, Wire::Gemini | Wire::OpenaiResponses) || wanted
 }
 
-fn reasoning(wire: Wire, model: &str, effort: wire::ReasoningEffort) -> ReasoningEffort {
-    match effort {
+fn reasoning(
+    wire: Wire,
+    model: &str,
+    effort: wire::ReasoningEffort,
+    most: u32,
+) -> Result<ReasoningEffort, wire::Error> {
+    if wire == Wire::Bedrock {
+        return reasoning_of_bedrock(model, effort, most);
+    }
+    Ok(match effort {
         // For genai no effort is no wish here, and these models would go on thinking.
         wire::ReasoningEffort::Off if wire == Wire::Gemini && !model.contains("gemini-3") => {
             ReasoningEffort::Budget(0)
         }
+        _ => named(effort),
+    })
+}
+
+fn named(effort: wire::ReasoningEffort) -> ReasoningEffort {
+    match effort {
         wire::ReasoningEffort::Off => ReasoningEffort::Zero,
         wire::ReasoningEffort::Minimal => ReasoningEffort::Minimal,
         wire::ReasoningEffort::Low => ReasoningEffort::Low,
         wire::ReasoningEffort::Medium => ReasoningEffort::Medium,
         wire::ReasoningEffort::High => ReasoningEffort::High,
     }
+}
+
+/// Thoughts of Claude have to leave room for an answer, and Nova thinks hard only without a
+/// bound, which genai would leave out without a word.
+fn reasoning_of_bedrock(
+    model: &str,
+    effort: wire::ReasoningEffort,
+    most: u32,
+) -> Result<ReasoningEffort, wire::Error> {
+    let budget = match effort {
+        wire::ReasoningEffort::Off => return Ok(ReasoningEffort::Zero),
+        wire::ReasoningEffort::High if model.contains("amazon.") => {
+            return Err(unsupported("high effort in thinking with a bounded answer"));
+        }
+        _ if !model.contains("anthropic.") => return Ok(named(effort)),
+        wire::ReasoningEffort::Minimal | wire::ReasoningEffort::Low => 1024,
+        wire::ReasoningEffort::Medium => 8000,
+        wire::ReasoningEffort::High => 24_000,
+    };
+    // Less than the least is refused there, with a sentence that says so.
+    Ok(ReasoningEffort::Budget(budget.min(most / 2).max(1024)))
 }
 
 fn response_format(
@@ -90,8 +130,18 @@ fn response_format(
             extra.insert("response_format".to_owned(), format);
             Ok(None)
         }
-        Wire::Ollama if schema.strict => Err(unsupported("a strict schema for its answer")),
+        Wire::OpenaiResponses if !schema.strict => {
+            let format = json!({
+                "type": "json_schema", "name": schema.name, "schema": json, "strict": false,
+            });
+            extra.insert("text".to_owned(), json!({"format": format}));
+            Ok(None)
+        }
+        Wire::Ollama | Wire::Bedrock if schema.strict => {
+            Err(unsupported("a strict schema for its answer"))
+        }
         // The schema itself is in the prompt.
+        Wire::Bedrock => Ok(None),
         Wire::Ollama => Ok(Some(ChatResponseFormat::JsonMode)),
         _ => {
             let spec = JsonSpec::new(schema.name.as_str(), json);
@@ -102,10 +152,10 @@ fn response_format(
 
 fn any_json(wire: Wire) -> Option<ChatResponseFormat> {
     match wire {
-        Wire::Openai | Wire::Ollama => Some(ChatResponseFormat::JsonMode),
+        Wire::Openai | Wire::OpenaiResponses | Wire::Ollama => Some(ChatResponseFormat::JsonMode),
         Wire::Gemini => Some(JsonSpec::new("json", json!({"type": "object"})).into()),
         // There is no such mode; the prompt says it.
-        Wire::Anthropic => None,
+        Wire::Anthropic | Wire::Bedrock => None,
     }
 }
 
@@ -120,6 +170,12 @@ fn parsed(schema: &wire::JsonSchema) -> Result<Value, wire::Error> {
 
 fn tool_choice(wire: Wire, request: &wire::Request) -> Result<Option<ToolChoice>, wire::Error> {
     let choice = &request.tool_choice;
+    let offers_none = request.tools.is_empty() || matches!(choice, wire::ToolChoice::Never);
+    if wire == Wire::Bedrock && offers_none && has_calls(request) {
+        return Err(unsupported(
+            "calls of tools in a request that offers none: offer them again",
+        ));
+    }
     if request.tools.is_empty() {
         return match choice {
             wire::ToolChoice::Auto | wire::ToolChoice::Never => Ok(None),
@@ -128,9 +184,10 @@ fn tool_choice(wire: Wire, request: &wire::Request) -> Result<Option<ToolChoice>
     }
     Ok(match choice {
         wire::ToolChoice::Auto => None,
-        // Tools that must not be called are not offered to Ollama at all.
-        wire::ToolChoice::Never => (wire != Wire::Ollama).then_some(ToolChoice::None),
-        _ if wire == Wire::Ollama => return Err(unsupported("required tool calls")),
+        // genai has no choice for these wires. Tools that must not be called are not offered.
+        wire::ToolChoice::Never if is_without_choice(wire) => None,
+        wire::ToolChoice::Never => Some(ToolChoice::None),
+        _ if is_without_choice(wire) => return Err(unsupported("required tool calls")),
         wire::ToolChoice::Required => Some(ToolChoice::Required),
         wire::ToolChoice::Named(name) => {
             if !request.tools.iter().any(|tool| tool.name == *name) {
@@ -138,6 +195,21 @@ fn tool_choice(wire: Wire, request: &wire::Request) -> Result<Option<ToolChoice>
             }
             Some(ToolChoice::tool(name))
         }
+    })
+}
+
+pub(super) fn is_without_choice(wire: Wire) -> bool {
+    matches!(wire, Wire::Ollama | Wire::Bedrock)
+}
+
+/// Bedrock wants to see the tools again that calls and results are of.
+fn has_calls(request: &wire::Request) -> bool {
+    let mut parts = request.messages.iter().flat_map(|message| &message.content);
+    parts.any(|part| {
+        matches!(
+            part,
+            wire::ContentPart::ToolCall(_) | wire::ContentPart::ToolResult(_)
+        )
     })
 }
 
@@ -154,7 +226,7 @@ fn parallel_tool_calls(
         return Ok(());
     }
     match wire {
-        Wire::Openai => {
+        Wire::Openai | Wire::OpenaiResponses => {
             extra.insert("parallel_tool_calls".to_owned(), parallel.into());
         }
         // The same key holds the choice, so both are said here.
@@ -171,8 +243,10 @@ fn parallel_tool_calls(
             };
             extra.insert("tool_choice".to_owned(), choice);
         }
-        Wire::Gemini | Wire::Ollama if parallel => {}
-        Wire::Gemini | Wire::Ollama => return Err(unsupported("one tool call at a time")),
+        _ if parallel => {}
+        Wire::Gemini | Wire::Bedrock | Wire::Ollama => {
+            return Err(unsupported("one tool call at a time"));
+        }
     }
     Ok(())
 }

@@ -16,6 +16,24 @@ use super::Wire;
 use super::options::{invalid, unsupported};
 use super::thoughts::Replayed;
 
+/// Media that genai has a name for on the wire of Bedrock; it would leave out the others.
+const OF_BEDROCK: &[&str] = &[
+    "image/jpeg",
+    "image/jpg",
+    "image/png",
+    "image/gif",
+    "image/webp",
+    "application/pdf",
+    "text/csv",
+    "application/msword",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "application/vnd.ms-excel",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "text/html",
+    "text/plain",
+    "text/markdown",
+];
+
 /// What messages of one call have in common.
 struct Writer<'a> {
     provider: &'a str,
@@ -40,17 +58,37 @@ pub(super) fn messages(
             .take_while(|message| message.role == ChatRole::System);
         messages.insert(behind.count(), ChatMessage::system(wish));
     }
+    if wire == Wire::Bedrock {
+        messages = in_turns(messages);
+    }
     Ok(messages)
+}
+
+/// On the wire of Bedrock the user, who brings results of tools too, and the assistant take
+/// turns, and all results of one message of the assistant come together.
+fn in_turns(messages: Vec<ChatMessage>) -> Vec<ChatMessage> {
+    let mut turns: Vec<ChatMessage> = Vec::with_capacity(messages.len());
+    for mut message in messages {
+        if message.role == ChatRole::Tool {
+            message.role = ChatRole::User;
+        }
+        // What the system says goes elsewhere, wherever it stands.
+        let mut said = turns.iter_mut();
+        match said.rfind(|turn| turn.role != ChatRole::System) {
+            Some(last) if last.role == message.role => last.content.extend(message.content),
+            _ => turns.push(message),
+        }
+    }
+    turns
 }
 
 /// Where the wire has no switch for JSON, or wants to see the word, the prompt asks for it.
 fn json_in_words(wire: Wire, request: &wire::Request) -> Option<String> {
     const PLAIN: &str = "Answer with one JSON object and nothing else.";
     match (&request.response_format, wire) {
-        (wire::ResponseFormat::Json, Wire::Openai | Wire::Anthropic | Wire::Ollama) => {
-            Some(PLAIN.to_owned())
-        }
-        (wire::ResponseFormat::JsonSchema(schema), Wire::Ollama) => Some(format!(
+        (wire::ResponseFormat::Json, Wire::Gemini) => None,
+        (wire::ResponseFormat::Json, _) => Some(PLAIN.to_owned()),
+        (wire::ResponseFormat::JsonSchema(schema), Wire::Ollama | Wire::Bedrock) => Some(format!(
             "{PLAIN} It has to fit this JSON Schema: {}",
             schema.schema_json
         )),
@@ -209,7 +247,9 @@ impl Writer<'_> {
                 return Ok(ContentPart::from_custom(block_of_anthropic(media)?, None));
             }
             Wire::Openai => image || mime.starts_with("video/") || inline,
+            Wire::OpenaiResponses => !mime.starts_with("audio/") && !mime.starts_with("video/"),
             Wire::Gemini => true,
+            Wire::Bedrock => inline && OF_BEDROCK.contains(&mime.as_str()),
             Wire::Ollama => image && inline,
         };
         if !carried {

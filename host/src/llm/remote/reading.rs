@@ -1,30 +1,38 @@
 //! A provider's stream, piece by piece into the sink, and the response at its end.
 
 use futures_util::StreamExt;
-use genai::chat::{ChatStream, ChatStreamEvent, ContentPart, StopReason, StreamEnd, ToolCall};
+use genai::chat::{
+    ChatStream, ChatStreamEvent, ContentPart, StopReason, StreamEnd, ToolCall, Usage,
+};
 use serde_json::Value;
 
+use crate::llm::draft::Draft;
 use crate::llm::{CallPiece, Sink, failure};
 use crate::runtime::bindings::llm as wire;
 
+use super::heard::Heard;
 use super::refusal::{self, Context};
 use super::{Wire, thoughts, usage};
 
 pub(super) async fn read(
     mut stream: ChatStream,
     wire: Wire,
+    heard: &Heard,
     context: &Context<'_>,
     sink: &mut Sink,
 ) -> Result<wire::Response, wire::Error> {
     while let Some(item) = stream.next().await {
         match item {
             Ok(ChatStreamEvent::End(end)) if is_real(wire, &end) => {
-                return finish(end, wire, context, sink).await;
+                return finish(end, wire, heard, context, sink).await;
             }
             Ok(ChatStreamEvent::End(_)) => break,
             Ok(event) => take(event, wire, sink).await?,
             Err(error) => {
-                let error = refusal::of(error, context);
+                let error = match heard.failure() {
+                    Some(body) => context.event(&body),
+                    None => refusal::of(error, context),
+                };
                 return Err(if sink.is_accepted() {
                     interrupted(error)
                 } else {
@@ -44,7 +52,7 @@ pub(super) async fn read(
 fn is_real(wire: Wire, end: &StreamEnd) -> bool {
     match wire {
         Wire::Openai | Wire::Anthropic => true,
-        Wire::Gemini => end.captured_stop_reason.is_some(),
+        Wire::OpenaiResponses | Wire::Gemini | Wire::Bedrock => end.captured_stop_reason.is_some(),
         Wire::Ollama => end.captured_stop_reason.is_some() || end.captured_usage.is_some(),
     }
 }
@@ -93,6 +101,7 @@ async fn take(event: ChatStreamEvent, wire: Wire, sink: &mut Sink) -> Result<(),
 async fn finish(
     end: StreamEnd,
     wire: Wire,
+    heard: &Heard,
     context: &Context<'_>,
     sink: &mut Sink,
 ) -> Result<wire::Response, wire::Error> {
@@ -101,13 +110,17 @@ async fn finish(
         .as_ref()
         .map_or(&[], |content| content.parts());
     let calls: Vec<&ToolCall> = parts.iter().filter_map(ContentPart::as_tool_call).collect();
-    let reported = end.captured_usage.as_ref();
-    let reported = reported.map_or_else(usage::none, usage::of_provider);
+    let reported = reported(wire, end.captured_usage.as_ref());
+    if wire == Wire::OpenaiResponses {
+        announce(&calls, sink).await?;
+        let refusal = heard.refusal();
+        if !refusal.is_empty() {
+            sink.text(&refusal).await?;
+        }
+    }
     let usage = sink.close(reported).await?;
     let mut draft = sink.draft();
-    for (at, call) in calls.iter().enumerate() {
-        draft.settle_call(at, &call.fn_name, &closed_arguments(call));
-    }
+    settle(wire, &calls, &mut draft);
     let plain = end.captured_reasoning_content.as_deref();
     let mut thoughts = thoughts::of_answer(context.provider, parts, plain);
     if wire == Wire::Gemini {
@@ -117,13 +130,54 @@ async fn finish(
     draft.settle_thoughts(thoughts);
     Ok(wire::Response {
         content: draft.content(),
-        finish_reason: finish_reason(end.captured_stop_reason.as_ref(), !calls.is_empty()),
+        finish_reason: heard
+            .finish_reason()
+            .unwrap_or_else(|| finish_reason(end.captured_stop_reason.as_ref(), !calls.is_empty())),
         usage,
         model: context.model.to_owned(),
         provider: context.provider.to_owned(),
         attempts: 1,
         cached: false,
     })
+}
+
+/// Bedrock counts what its cache took and gave beside the input; elsewhere it is part of that.
+fn reported(wire: Wire, usage: Option<&Usage>) -> wire::Usage {
+    let mut usage = usage.map_or_else(usage::none, usage::of_provider);
+    if wire == Wire::Bedrock {
+        usage.input_tokens += usage.cache_read_tokens + usage.cache_write_tokens;
+    }
+    usage
+}
+
+/// A call without pieces of arguments is in genai's end only, maybe before others.
+async fn announce(calls: &[&ToolCall], sink: &mut Sink) -> Result<(), wire::Error> {
+    for call in calls {
+        if sink.draft().place_of(&call.call_id).is_some() {
+            continue;
+        }
+        sink.call(CallPiece {
+            id: &call.call_id,
+            name: &call.fn_name,
+            arguments: &closed_arguments(call),
+            whole: true,
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// The calls as they are in the end.
+fn settle(wire: Wire, calls: &[&ToolCall], draft: &mut Draft) {
+    for (at, call) in calls.iter().enumerate() {
+        let at = match wire {
+            Wire::OpenaiResponses => draft.place_of(&call.call_id).unwrap_or(at),
+            // In genai's end, arguments that are no JSON, or not whole, are none.
+            Wire::Bedrock => continue,
+            _ => at,
+        };
+        draft.settle_call(at, &call.fn_name, &closed_arguments(call));
+    }
 }
 
 /// Gemini signs single calls; a signature that a call has is not repeated on its own.
@@ -160,6 +214,12 @@ fn finish_reason(reason: Option<&StopReason>, calls: bool) -> wire::FinishReason
         Some(StopReason::MaxTokens(_)) => wire::FinishReason::Length,
         Some(StopReason::ContentFilter(raw)) if raw == "refusal" => wire::FinishReason::Refusal,
         Some(StopReason::ContentFilter(_)) => wire::FinishReason::ContentFilter,
+        // In Bedrock's words, which genai does not know.
+        Some(StopReason::Other(raw))
+            if raw == "guardrail_intervened" || raw == "content_filtered" =>
+        {
+            wire::FinishReason::ContentFilter
+        }
         _ if calls => wire::FinishReason::ToolCalls,
         Some(StopReason::Completed(_) | StopReason::StopSequence(_)) => wire::FinishReason::Stop,
         Some(StopReason::ToolCall(_) | StopReason::Other(_)) | None => wire::FinishReason::Other,

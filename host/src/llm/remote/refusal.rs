@@ -18,6 +18,10 @@ pub(super) struct Context<'a> {
     pub(super) key: Option<&'a SecretString>,
 }
 
+/// What OpenAI and Anthropic, Gemini, and Bedrock say within an answer when they are asked too
+/// often.
+const RATE_WORDS: [&str; 3] = ["rate_limit", "resource_exhausted", "too many requests"];
+
 /// Characters of the provider's own words that are passed on.
 const MOST_DETAIL: usize = 500;
 
@@ -116,12 +120,12 @@ impl Context<'_> {
     }
 
     /// An error that a provider sends within its stream.
-    fn event(&self, body: &Value) -> wire::Error {
+    pub(super) fn event(&self, body: &Value) -> wire::Error {
         let text = body.to_string();
         let lower = text.to_lowercase();
         let kind = if lower.contains("overloaded") {
             ErrorKind::Overloaded
-        } else if lower.contains("rate_limit") || lower.contains("resource_exhausted") {
+        } else if RATE_WORDS.iter().any(|word| lower.contains(word)) {
             ErrorKind::RateLimited
         } else if body.get("usageMetadata").is_some_and(Value::is_null) {
             // So genai says that Gemini answered without candidates: it blocked the prompt.
@@ -213,12 +217,16 @@ fn kind_of_status(status: u16, body: &str) -> ErrorKind {
         400 | 413 | 422 => kind_of_body(body).unwrap_or(ErrorKind::InvalidRequest),
         401 => ErrorKind::Unauthenticated,
         402 => ErrorKind::BudgetExceeded,
+        // Bedrock's answer to a wrong key.
+        403 if body.contains("authentication failed") => ErrorKind::Unauthenticated,
         403 => ErrorKind::Denied,
         404 => ErrorKind::ModelNotFound,
         408 | 504 => ErrorKind::TimedOut,
         429 if body.contains("insufficient_quota") => ErrorKind::BudgetExceeded,
         429 => ErrorKind::RateLimited,
         503 | 529 => ErrorKind::Overloaded,
+        // A model of Bedrock's failed.
+        424 => ErrorKind::Upstream,
         405..=499 => ErrorKind::InvalidRequest,
         _ => ErrorKind::Upstream,
     }
@@ -234,6 +242,7 @@ fn kind_of_body(body: &str) -> Option<ErrorKind> {
                 "context window",
                 "prompt is too long",
                 "input token count",
+                "input is too long",
             ],
             ErrorKind::ContextLength,
         ),
@@ -250,7 +259,11 @@ fn kind_of_body(body: &str) -> Option<ErrorKind> {
             ErrorKind::BudgetExceeded,
         ),
         (
-            &["model_not_found", "unknown model"],
+            &[
+                "model_not_found",
+                "unknown model",
+                "model identifier is invalid",
+            ],
             ErrorKind::ModelNotFound,
         ),
         (

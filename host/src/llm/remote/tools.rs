@@ -7,11 +7,12 @@ use crate::runtime::bindings::llm as wire;
 use crate::runtime::bindings::types::ToolDefinition;
 
 use super::Wire;
-use super::options::{invalid, unsupported};
+use super::options::{invalid, is_without_choice, unsupported};
 
 /// Names that genai takes for tools which the provider runs itself. An agent must not reach the
 /// web by naming a tool like that.
 const BUILT_IN: &[(Wire, &str)] = &[
+    (Wire::OpenaiResponses, "web_search"),
     (Wire::Anthropic, "web_search"),
     (Wire::Gemini, "googleSearch"),
     (Wire::Gemini, "googleSearchRetrieval"),
@@ -24,7 +25,7 @@ pub(super) fn offered(
     request: &wire::Request,
 ) -> Result<Option<Vec<Tool>>, wire::Error> {
     let never = matches!(request.tool_choice, wire::ToolChoice::Never);
-    if request.tools.is_empty() || (never && wire == Wire::Ollama) {
+    if request.tools.is_empty() || (never && is_without_choice(wire)) {
         return Ok(None);
     }
     let tools = request
@@ -51,8 +52,9 @@ fn tool(wire: Wire, definition: &ToolDefinition) -> Result<Tool, wire::Error> {
     if let Some(description) = &definition.description {
         tool = tool.with_description(description);
     }
-    if definition.strict {
-        tool = tool.with_strict(true);
+    // Where nothing is said, OpenAI's responses make a schema strict that allows it.
+    if definition.strict || wire == Wire::OpenaiResponses {
+        tool = tool.with_strict(definition.strict);
     }
     Ok(tool)
 }

@@ -1,4 +1,4 @@
-//! A provider on 127.0.0.1 that answers what a test tells it to, in any of the four wires.
+//! A provider on 127.0.0.1 that answers what a test tells it to, in any of the wires.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::super::Gateway;
+use super::bedrock;
 use super::support::load;
 
 /// What the provider does when it is called.
@@ -148,7 +149,8 @@ async fn perform(State(stage): State<Stage>, request: Request) -> Response {
             unreachable!()
         }
         Act::Stream(kind, frames, after) => {
-            let frames = stream::iter(frames.into_iter().map(Ok::<_, std::io::Error>));
+            let frames = frames.into_iter().map(move |frame| bytes(kind, frame));
+            let frames = stream::iter(frames.map(Ok::<_, std::io::Error>));
             let tail = stream::once(async move {
                 let _guard = guard;
                 if after == After::Hang {
@@ -164,6 +166,15 @@ async fn perform(State(stage): State<Stage>, request: Request) -> Response {
                 .unwrap()
         }
     }
+}
+
+/// A frame as it is sent. Those of Bedrock are bytes, each written as the character of its number.
+fn bytes(kind: &str, frame: String) -> Vec<u8> {
+    if kind == bedrock::MEDIA {
+        let bytes = frame.chars().map(u8::try_from);
+        return bytes.collect::<Result<_, _>>().unwrap();
+    }
+    frame.into_bytes()
 }
 
 const SSE: &str = "text/event-stream";
@@ -185,24 +196,31 @@ pub(crate) fn calls(kind: &str, calls: &[(&str, &str, &str)]) -> Act {
 /// Text, and then no proper end.
 pub(crate) fn unfinished(kind: &str, after: After) -> Act {
     let mut frames = frames(kind, &[], None);
-    let keep = if kind == "anthropic" { 4 } else { 2 };
+    let keep = match kind {
+        "anthropic" => 4,
+        "openai-responses" => 5,
+        "bedrock" => 3,
+        _ => 2,
+    };
     frames.truncate(keep);
     Act::Stream(media(kind), frames, after)
 }
 
 fn media(kind: &str) -> &'static str {
-    if kind == "ollama" {
-        "application/x-ndjson"
-    } else {
-        SSE
+    match kind {
+        "ollama" => "application/x-ndjson",
+        "bedrock" => bedrock::MEDIA,
+        _ => SSE,
     }
 }
 
 fn frames(kind: &str, calls: &[(&str, &str, &str)], usage: Option<(u64, u64)>) -> Vec<String> {
     match kind {
         "openai" => openai(calls, usage),
+        "openai-responses" => responses(calls, usage),
         "anthropic" => anthropic(calls, usage),
         "gemini" => gemini(calls, usage),
+        "bedrock" => bedrock::frames(calls, usage),
         _ => ollama(calls, usage),
     }
 }
@@ -241,6 +259,73 @@ fn openai(calls: &[(&str, &str, &str)], usage: Option<(u64, u64)>) -> Vec<String
     }
     frames.push("data: [DONE]\n\n".to_owned());
     frames
+}
+
+/// Frames of OpenAI's responses, with the name and the number that each of them has.
+pub(crate) fn of_responses(events: &[Value]) -> Vec<String> {
+    let events = events.iter().enumerate();
+    events
+        .map(|(number, event)| {
+            let mut event = event.clone();
+            event["sequence_number"] = number.into();
+            format!(
+                "event: {}\n{}",
+                event["type"].as_str().unwrap(),
+                data(&event)
+            )
+        })
+        .collect()
+}
+
+fn responses(calls: &[(&str, &str, &str)], usage: Option<(u64, u64)>) -> Vec<String> {
+    let message = json!({"id": "msg_1", "type": "message", "role": "assistant", "content": []});
+    let mut events = vec![
+        json!({"type": "response.created",
+            "response": {"id": "resp_1", "status": "in_progress", "model": "m", "output": []}}),
+        json!({"type": "response.output_item.added", "output_index": 0, "item": message}),
+        json!({"type": "response.content_part.added", "output_index": 0, "content_index": 0,
+            "item_id": "msg_1", "part": {"type": "output_text", "text": ""}}),
+    ];
+    for piece in ["Hello", " world"] {
+        events.push(
+            json!({"type": "response.output_text.delta", "output_index": 0,
+            "content_index": 0, "item_id": "msg_1", "delta": piece}),
+        );
+    }
+    events.push(json!({"type": "response.output_item.done", "output_index": 0, "item": message}));
+    for (index, (id, name, arguments)) in calls.iter().enumerate() {
+        let index = index + 1;
+        let item = |arguments: &str| {
+            json!({"id": format!("fc_{index}"), "type": "function_call", "call_id": id,
+                "name": name, "arguments": arguments})
+        };
+        events.push(
+            json!({"type": "response.output_item.added", "output_index": index,
+            "item": item("")}),
+        );
+        let (head, tail) = arguments.split_at(arguments.len() / 2);
+        for piece in [head, tail] {
+            events.push(json!({"type": "response.function_call_arguments.delta",
+                "output_index": index, "delta": piece}));
+        }
+        events.push(
+            json!({"type": "response.output_item.done", "output_index": index,
+            "item": item(arguments)}),
+        );
+    }
+    events.push(completed(usage));
+    of_responses(&events)
+}
+
+/// The last event of OpenAI's responses.
+pub(crate) fn completed(usage: Option<(u64, u64)>) -> Value {
+    let usage = usage.map(|(input, output)| {
+        json!({"input_tokens": input, "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": output, "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": input + output})
+    });
+    json!({"type": "response.completed", "response": {"id": "resp_1", "status": "completed",
+        "model": "m", "output": [], "usage": usage}})
 }
 
 fn anthropic(calls: &[(&str, &str, &str)], usage: Option<(u64, u64)>) -> Vec<String> {

@@ -1,4 +1,4 @@
-//! What is sent over the four wires, and what is refused because a wire cannot carry it.
+//! What is sent over the wires, and what is refused because a wire cannot carry it.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use super::fake::{self, Act, Fake};
 use super::support::{ask, message, say};
 
 /// What a provider of this kind is sent.
-async fn sent(kind: &str, request: wire::Request) -> Value {
+pub(super) async fn sent(kind: &str, request: wire::Request) -> Value {
     let up = Fake::start(fake::text(kind, None)).await;
     // What it answers fits no schema.
     match ask(&up.gateway(kind), request).await {
@@ -21,7 +21,7 @@ async fn sent(kind: &str, request: wire::Request) -> Value {
     up.last().body
 }
 
-async fn refused(kind: &str, request: wire::Request) -> ErrorKind {
+pub(super) async fn refused(kind: &str, request: wire::Request) -> ErrorKind {
     let up = Fake::start(fake::text(kind, None)).await;
     ask(&up.gateway(kind), request).await.unwrap_err().kind
 }
@@ -33,11 +33,11 @@ pub(super) fn with(role: Role, content: Vec<ContentPart>) -> wire::PromptMessage
     }
 }
 
-fn photo(source: MediaSource) -> ContentPart {
+pub(super) fn photo(source: MediaSource) -> ContentPart {
     media("image/png", source)
 }
 
-fn media(mime_type: &str, source: MediaSource) -> ContentPart {
+pub(super) fn media(mime_type: &str, source: MediaSource) -> ContentPart {
     ContentPart::Media(wire::Media {
         mime_type: mime_type.into(),
         source,

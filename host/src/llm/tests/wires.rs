@@ -1,4 +1,4 @@
-//! What comes back over the four wires, and what goes wrong on them.
+//! What comes back over the wires, and what goes wrong on them.
 
 use serde_json::Value;
 
@@ -11,7 +11,14 @@ use super::fake::{self, Act, After, Fake};
 use super::support::{ask, say, text_of};
 use crate::testing::capture;
 
-const KINDS: [&str; 4] = ["openai", "anthropic", "gemini", "ollama"];
+const KINDS: [&str; 6] = [
+    "openai",
+    "openai-responses",
+    "anthropic",
+    "gemini",
+    "bedrock",
+    "ollama",
+];
 
 fn offering(names: &[&str]) -> wire::Request {
     let tools = names.iter().map(|name| ToolDefinition {
@@ -57,12 +64,24 @@ async fn calls_go_where_each_wire_expects_them() {
             "authorization",
             "Bearer sk-secret-key",
         ),
+        (
+            "openai-responses",
+            "/v1/responses",
+            "authorization",
+            "Bearer sk-secret-key",
+        ),
         ("anthropic", "/v1/messages", "x-api-key", "sk-secret-key"),
         (
             "gemini",
             "/v1beta/models/m:streamGenerateContent?alt=sse",
             "x-goog-api-key",
             "sk-secret-key",
+        ),
+        (
+            "bedrock",
+            "/model/m/converse-stream",
+            "authorization",
+            "Bearer sk-secret-key",
         ),
         (
             "ollama",
@@ -81,8 +100,10 @@ async fn calls_go_where_each_wire_expects_them() {
         );
         let bound = [
             "/max_tokens",
+            "/max_output_tokens",
             "/generationConfig/maxOutputTokens",
             "/options/num_predict",
+            "/inferenceConfig/maxTokens",
         ];
         let sent = bound.iter().find_map(|place| seen.body.pointer(place));
         assert_eq!(sent.and_then(Value::as_u64), Some(8192), "{kind}");
@@ -365,7 +386,7 @@ async fn nobody_at_the_address_is_a_connection_error() {
 
 #[tokio::test]
 async fn an_answer_that_is_no_stream_is_not_an_empty_answer() {
-    for kind in ["openai", "anthropic", "gemini", "ollama"] {
+    for kind in KINDS {
         let up = Fake::start(Act::Status(200, Vec::new(), String::new())).await;
         let error = ask(&up.gateway(kind), say(&["hi"])).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Upstream, "{kind}");
