@@ -174,35 +174,11 @@ impl Visit<'_> {
         let text = mrkdwn::read(&message.text, &self.install.bot_user);
         let (agent, text) = self.addressed(&place, engaged.clone(), text).await?;
         let person = self.person(&message.user).await?;
-        if let Err(why) = self.may(&agent, &message, &person).await? {
-            metrics::counter!("anchorhold_slack_denied_total").increment(1);
-            info!(
-                user = message.user,
-                agent,
-                channel = message.channel,
-                why,
-                "somebody may not talk to an agent"
-            );
+        if let Some(why) = self.refusal(&agent, &message, &person, &text).await? {
             return self.whisper(&message, &place, &why).await;
         }
-        if text.trim().is_empty() {
-            let help = format!("Say something after the mention, and {agent} answers.");
-            return self.whisper(&message, &place, &help).await;
-        }
-        let author = types::Author {
-            id: author_id(&message.user),
-            name: person.name.clone(),
-        };
-        let conversation = place.conversation();
-        if engaged.is_some()
-            && question::answered(self.slack, &conversation, &author, &text).await?
-        {
+        if engaged.is_some() && self.answers(&message, &place, &person, &text).await? {
             return Ok(());
-        }
-        if text.len() > MAX_TEXT_BYTES {
-            return self
-                .whisper(&message, &place, "This is too long for an agent.")
-                .await;
         }
         let history = if engaged.is_none() && message.thread_ts.is_some() {
             self.thread(&place, &message.ts).await
@@ -218,6 +194,49 @@ impl Visit<'_> {
             history,
         };
         self.admit(said).await
+    }
+
+    /// Why an agent does not get a message, for who wrote it.
+    async fn refusal(
+        &self,
+        agent: &str,
+        message: &Message,
+        person: &Person,
+        text: &str,
+    ) -> Result<Option<String>, Trouble> {
+        if let Err(why) = self.may(agent, message, person).await? {
+            metrics::counter!("anchorhold_slack_denied_total").increment(1);
+            let (user, channel) = (&message.user, &message.channel);
+            info!(
+                user,
+                agent, channel, why, "somebody may not talk to an agent"
+            );
+            return Ok(Some(why));
+        }
+        Ok(if text.trim().is_empty() {
+            Some(format!(
+                "Say something after the mention, and {agent} answers."
+            ))
+        } else if text.len() > MAX_TEXT_BYTES {
+            Some("This is too long for an agent.".to_owned())
+        } else {
+            None
+        })
+    }
+
+    /// Whether a message is what a turn of its thread asked for.
+    async fn answers(
+        &self,
+        message: &Message,
+        place: &Place,
+        person: &Person,
+        text: &str,
+    ) -> Result<bool, Trouble> {
+        let author = types::Author {
+            id: author_id(&message.user),
+            name: person.name.clone(),
+        };
+        question::answered(self.slack, &place.conversation(), &author, text).await
     }
 
     /// Which agent is meant: by its name before a colon, by the thread, by the

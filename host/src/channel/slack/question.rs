@@ -149,23 +149,15 @@ pub(super) async fn clicked(slack: &Arc<Slack>, payload: &Value) -> Result<(), T
     let button: Button = serde_json::from_str(button)
         .map_err(|_| Trouble::Never("a button has no value of ours".to_owned()))?;
     let user = payload["user"]["id"].as_str().unwrap_or_default();
-    let store = &slack.host.store;
-    let wait = store.latest_question(DEFAULT_TENANT, &button.turn).await?;
-    slack.follow_waiting(DEFAULT_TENANT, &button.turn).await?;
+    let turn = button.turn.as_str();
+    let wait = slack
+        .host
+        .store
+        .latest_question(DEFAULT_TENANT, turn)
+        .await?;
+    slack.follow_waiting(DEFAULT_TENANT, turn).await?;
     let question = wait.as_ref().map(question_of).transpose()?;
-    let choices = question
-        .as_ref()
-        .map(|question| question.choices.as_slice());
-    let (verdict, word) = match (button.approve, button.choice) {
-        (Some(true), _) => (Verdict::Approved(String::new()), "Approved".to_owned()),
-        (Some(false), _) => (Verdict::Refused(String::new()), "Denied".to_owned()),
-        (None, choice) => {
-            let chosen = choices.and_then(|choices| choices.get(choice?)).cloned();
-            let chosen = chosen.unwrap_or_default();
-            let word = format!("“{chosen}”, said");
-            (Verdict::Text(chosen), word)
-        }
-    };
+    let (verdict, word) = verdict(&button, question.as_ref());
     let answer = Answer {
         call: Some(button.call),
         verdict,
@@ -174,32 +166,33 @@ pub(super) async fn clicked(slack: &Arc<Slack>, payload: &Value) -> Result<(), T
             name: payload["user"]["name"].as_str().map(str::to_owned),
         },
     };
-    match slack
-        .host
-        .waits
-        .answer(DEFAULT_TENANT, &button.turn, answer)
-        .await
-    {
+    match slack.host.waits.answer(DEFAULT_TENANT, turn, answer).await {
         Ok(()) => {
-            close(
-                slack,
-                payload,
-                &format!("{} by <@{user}>", mrkdwn::escape(&word)),
-            )
-            .await
+            let outcome = format!("{} by <@{user}>", mrkdwn::escape(&word));
+            close(slack, payload, &outcome).await
         }
         Err(Unanswerable::Host(error)) => Err(Trouble::Later(error)),
         Err(Unanswerable::NotYours(_)) => {
-            tell(
-                slack,
-                payload,
-                user,
-                "This question is not for you to answer.",
-            )
-            .await
+            let why = "This question is not for you to answer.";
+            tell(slack, payload, user, why).await
         }
         Err(why @ Unanswerable::Unfit(_)) => tell(slack, payload, user, &why.to_string()).await,
         Err(why) => close(slack, payload, &format!("Closed: {why}")).await,
+    }
+}
+
+/// What a button says, for the turn and for people.
+fn verdict(button: &Button, question: Option<&Question>) -> (Verdict, String) {
+    match (button.approve, button.choice) {
+        (Some(true), _) => (Verdict::Approved(String::new()), "Approved".to_owned()),
+        (Some(false), _) => (Verdict::Refused(String::new()), "Denied".to_owned()),
+        (None, choice) => {
+            let choices = question.map(|question| question.choices.as_slice());
+            let chosen = choices.and_then(|choices| choices.get(choice?)).cloned();
+            let chosen = chosen.unwrap_or_default();
+            let word = format!("“{chosen}”, said");
+            (Verdict::Text(chosen), word)
+        }
     }
 }
 
