@@ -11,6 +11,7 @@ mod event;
 mod http;
 mod lanes;
 mod live;
+pub(crate) mod manifest;
 mod markdown;
 mod message;
 mod mrkdwn;
@@ -19,7 +20,7 @@ mod question;
 mod signature;
 mod socket;
 mod status;
-mod web;
+pub(crate) mod web;
 
 use std::sync::Arc;
 use std::time::Duration;

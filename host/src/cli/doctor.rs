@@ -1,7 +1,7 @@
 //! `anchorhold doctor`: what is right and wrong with this machine, this
 //! configuration and this host, beside a running host and without one.
 
-mod check;
+pub(super) mod check;
 mod host;
 mod machine;
 
@@ -34,14 +34,19 @@ impl Doctor {
         }
         checks.push(machine::clock());
         checks.extend(host::checks(setting).await);
-        print(&checks, setting.globals.json)?;
-        let bad = checks.iter().filter(|check| check.verdict == Verdict::Bad);
-        match bad.count() {
-            0 => Ok(()),
-            bad => {
-                let said = format!("{} failed", things(bad as u64, "check"));
-                Err(Fault::new(Exit::Failure, said).into())
-            }
+        report(&checks, setting.globals.json)
+    }
+}
+
+/// Says what was found; fails if something is bad.
+pub(super) fn report(checks: &[Check], json: bool) -> Result<()> {
+    print(checks, json)?;
+    let bad = checks.iter().filter(|check| check.verdict == Verdict::Bad);
+    match bad.count() {
+        0 => Ok(()),
+        bad => {
+            let said = format!("{} failed", things(bad as u64, "check"));
+            Err(Fault::new(Exit::Failure, said).into())
         }
     }
 }

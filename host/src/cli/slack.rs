@@ -1,5 +1,7 @@
 //! `anchorhold slack`: what helps with agents in Slack.
 
+mod doctor;
+mod setup;
 mod simulate;
 
 use anyhow::Result;
@@ -7,7 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::globals::Setting;
 
-/// Slack: try agents on a fake one
+/// Slack: make an app, check it, try agents on a fake one
 #[derive(Debug, Args)]
 pub(super) struct Slack {
     #[command(subcommand)]
@@ -16,12 +18,16 @@ pub(super) struct Slack {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Setup(setup::Setup),
+    Doctor(doctor::Doctor),
     Simulate(simulate::Simulate),
 }
 
 impl Slack {
-    pub(super) async fn run(self, _: &Setting) -> Result<()> {
+    pub(super) async fn run(self, setting: &Setting) -> Result<()> {
         match self.command {
+            Command::Setup(command) => command.run(),
+            Command::Doctor(command) => command.run(setting).await,
             Command::Simulate(command) => command.run().await,
         }
     }

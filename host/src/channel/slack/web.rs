@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -29,7 +29,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Why a call has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub(super) enum Refused {
+pub(crate) enum Refused {
     /// Nothing happened, and may after so long.
     #[error("Slack wants fewer calls of this kind")]
     Limited(Duration),
@@ -51,7 +51,7 @@ impl Refused {
     }
 
     /// Whether nobody can use this token any more.
-    pub(super) fn is_of_the_token(&self) -> bool {
+    pub(crate) fn is_of_the_token(&self) -> bool {
         const WORDS: [&str; 6] = [
             "invalid_auth",
             "not_authed",
@@ -68,7 +68,7 @@ impl Refused {
 type Bucket = (&'static str, String);
 
 /// Calls with one token.
-pub(super) struct Web {
+pub(crate) struct Web {
     http: reqwest::Client,
     base: String,
     timeout: Duration,
@@ -78,7 +78,7 @@ pub(super) struct Web {
 }
 
 impl Web {
-    pub(super) fn new(config: &config::Slack, token: SecretString) -> Result<Self> {
+    pub(crate) fn new(config: &config::Slack, token: SecretString) -> Result<Self> {
         Ok(Self {
             http: net::provider_client(CONNECT_TIMEOUT)?,
             base: config.api_base_url.clone(),
@@ -89,12 +89,12 @@ impl Web {
     }
 
     /// Calls a method; what it answers, with the scopes of the token under
-    /// `scopes` where Slack says them.
+    /// `scopes` and the time there under `date`, where Slack says them.
     ///
     /// # Errors
     ///
     /// Why there is no answer. What is parked is not sent.
-    pub(super) async fn call(
+    pub(crate) async fn call(
         &self,
         method: &'static str,
         arguments: &Value,
@@ -207,16 +207,34 @@ async fn read(response: Response) -> Result<Value, Refused> {
         {
             answer["scopes"] = scopes.into();
         }
+        if let Some(date) = headers.get(DATE).and_then(|date| date.to_str().ok()) {
+            answer["date"] = date.into();
+        }
         return Ok(answer);
     }
+    Err(refusal(&answer, &headers))
+}
+
+/// What an answer says that is not `ok`.
+fn refusal(answer: &Value, headers: &HeaderMap) -> Refused {
+    /// Slack failed by itself, before or after it did what was asked for.
+    const FAULTS: [&str; 4] = [
+        "fatal_error",
+        "internal_error",
+        "request_timeout",
+        "service_unavailable",
+    ];
     let error = answer["error"].as_str().unwrap_or("no reason").to_owned();
     if error == "ratelimited" {
-        return Err(Refused::Limited(retry_after(&headers)));
+        return Refused::Limited(retry_after(headers));
     }
-    Err(Refused::Failed {
-        help: help(&answer),
+    if FAULTS.contains(&error.as_str()) {
+        return Refused::Unsure(error);
+    }
+    Refused::Failed {
+        help: help(answer),
         error,
-    })
+    }
 }
 
 /// What Slack says besides: the scope that is missing, what is wrong with blocks.
@@ -272,6 +290,15 @@ mod tests {
         let (kind, body) = encode(&json!({"text": "a", "blocks": []}));
         assert!(kind.starts_with("application/json") && body.contains("blocks"));
         assert_eq!(encode(&json!({})).1, "");
+    }
+
+    #[test]
+    fn what_slack_failed_at_may_have_happened() {
+        let of = |error: &str| refusal(&json!({"ok": false, "error": error}), &HeaderMap::new());
+        assert!(matches!(of("internal_error"), Refused::Unsure(_)));
+        assert!(matches!(of("ratelimited"), Refused::Limited(DEFAULT_RETRY)));
+        assert!(of("is_archived").is("is_archived"));
+        assert!(of("token_revoked").is_of_the_token());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Verdict {
+pub(in crate::cli) enum Verdict {
     Good,
     /// Works, but should be known.
     Note,
@@ -14,17 +14,17 @@ pub(super) enum Verdict {
 
 /// One check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Check {
-    pub(super) name: &'static str,
-    pub(super) verdict: Verdict,
-    pub(super) found: String,
+pub(in crate::cli) struct Check {
+    pub(in crate::cli) name: &'static str,
+    pub(in crate::cli) verdict: Verdict,
+    pub(in crate::cli) found: String,
     /// The next step.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) hint: Option<String>,
+    pub(in crate::cli) hint: Option<String>,
 }
 
 impl Check {
-    pub(super) fn good(name: &'static str, found: impl Into<String>) -> Self {
+    pub(in crate::cli) fn good(name: &'static str, found: impl Into<String>) -> Self {
         Self {
             name,
             verdict: Verdict::Good,
@@ -33,7 +33,7 @@ impl Check {
         }
     }
 
-    pub(super) fn note(
+    pub(in crate::cli) fn note(
         name: &'static str,
         found: impl Into<String>,
         hint: impl Into<String>,
@@ -45,7 +45,7 @@ impl Check {
         }
     }
 
-    pub(super) fn bad(
+    pub(in crate::cli) fn bad(
         name: &'static str,
         found: impl Into<String>,
         hint: impl Into<String>,
@@ -56,7 +56,7 @@ impl Check {
         }
     }
 
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(in crate::cli) fn lines(&self) -> Vec<String> {
         let mark = match self.verdict {
             Verdict::Good => "good",
             Verdict::Note => "note",
