@@ -251,8 +251,12 @@ async fn an_answer_is_there_once_whatever_slack_does() {
         let answers = slack.answers("D0ALICE", &ts, 1).await;
         assert_eq!(answers, ["You said hello"], "{fault}");
     }
-    let deliveries = host.get("/api/v1/deliveries?status=pending").await.body;
-    assert_eq!(deliveries["items"], json!([]));
+    // What is there is settled a moment later.
+    host.wait_for("every delivery is settled", async || {
+        let pending = host.get("/api/v1/deliveries?status=pending").await.body;
+        (pending["items"] == json!([])).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
