@@ -61,7 +61,7 @@ async fn without_tokens_it_says_where_they_come_from() {
     let manifest: Value = serde_json::from_str(&manifest).unwrap();
     assert_eq!(manifest["settings"]["socket_mode_enabled"], true);
     assert!(steps.contains("SLACK_BOT_TOKEN"), "{steps}");
-    let http = ["slack", "setup", "--url", "http://a.example"];
+    let http = ["slack", "setup", "--public-url", "http://a.example"];
     let (code, _, why) = host.run_cli(&http).await;
     assert_ne!(code, 0);
     assert!(why.contains("https addresses only"), "{why}");

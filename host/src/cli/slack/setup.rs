@@ -16,8 +16,9 @@ pub(in crate::cli) struct Setup {
     #[arg(long, value_enum, default_value = "full")]
     profile: Profile,
     /// Where Slack reaches the host; without it the host opens sockets (Socket Mode)
+    // Not --url: that one is every command's, and says where the host answers to commands.
     #[arg(long, value_name = "https://HOST")]
-    url: Option<String>,
+    public_url: Option<String>,
     /// The app's name
     #[arg(long, default_value = "Anchorhold")]
     name: String,
@@ -28,10 +29,10 @@ pub(in crate::cli) struct Setup {
 
 impl Setup {
     pub(super) fn run(self) -> Result<()> {
-        let url = self.url.as_deref().map(|url| url.trim_end_matches('/'));
+        let url = self.public_url.as_deref().map(|url| url.trim_end_matches('/'));
         if let Some(url) = url.filter(|url| !url.starts_with("https://")) {
             let said = format!(
-                "Slack sends to https addresses only, not to {url}; leave --url out for Socket Mode"
+                "Slack sends to https addresses only, not to {url}; leave --public-url out for Socket Mode"
             );
             return Err(Fault::new(Exit::Usage, said).into());
         }
