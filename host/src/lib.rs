@@ -20,6 +20,7 @@ pub mod feedback;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod gate;
 pub mod guard;
 pub mod inbox;
 pub mod killpoint;

@@ -33,6 +33,7 @@ use tokio::task::spawn_blocking;
 
 use crate::config;
 use crate::dev::scripted::Scripted;
+use crate::gate::Gate;
 use crate::guard::Guard;
 use crate::net;
 use crate::runtime::bindings::llm as wire;
@@ -165,16 +166,37 @@ impl Gateway {
         request: wire::Request,
         guard: &Guard,
     ) -> Result<Generation, wire::Error> {
-        self.ask(request, guard, false)?.accepted().await
+        let beginning = self.begin_stream(request, guard, Gate::opened())?;
+        beginning.accepted().await
     }
 
-    /// Begins to ask for a whole answer: one that does not fit its schema is asked for once more.
+    /// The same, prepared: it is sent once `gate` is open.
     ///
     /// # Errors
     ///
     /// If there is no such model.
-    pub fn begin(&self, request: wire::Request, guard: &Guard) -> Result<Beginning, wire::Error> {
-        self.ask(request, guard, true)
+    pub fn begin_stream(
+        &self,
+        request: wire::Request,
+        guard: &Guard,
+        gate: Gate,
+    ) -> Result<Beginning, wire::Error> {
+        self.ask(request, guard, gate, false)
+    }
+
+    /// Prepares to ask for a whole answer, which is done once `gate` is open: one that does not fit
+    /// its schema is asked for once more.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such model.
+    pub fn begin(
+        &self,
+        request: wire::Request,
+        guard: &Guard,
+        gate: Gate,
+    ) -> Result<Beginning, wire::Error> {
+        self.ask(request, guard, gate, true)
     }
 
     /// What is asked goes to the provider's task here, so that who waits for
@@ -183,6 +205,7 @@ impl Gateway {
         &self,
         request: wire::Request,
         guard: &Guard,
+        gate: Gate,
         may_repair: bool,
     ) -> Result<Beginning, wire::Error> {
         let (guard, deadline_ms) = (guard.clone(), request.deadline_ms);
@@ -200,6 +223,7 @@ impl Gateway {
             let answer = async {
                 let request = guarded(&guard, request).await?;
                 let schema = Schema::of(&request.response_format).await?;
+                gate.passed().await;
                 let asked = Asked {
                     request: &request,
                     schema: schema.as_ref(),

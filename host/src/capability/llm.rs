@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use wasmtime::component::{HasData, Resource, ResourceTable};
 use wasmtime::format_err;
 
+use crate::gate::Gate;
 use crate::guard::{Guard, Guards, Whose};
 use crate::llm::Gateway;
 use crate::registry::Grant;
@@ -130,17 +131,17 @@ impl llm::Host for Llm<'_> {
         let seq = window.next_call();
         let estimate = gateway.estimate_of_answer(&request);
         let none_open = generations.is_empty();
-        let effect = waiting.during(async {
-            let making = generations.making.insert(Making {
-                beginning: gateway.begin(request.clone(), &guard)?,
-                call: seq,
-                started: Instant::now(),
-            });
-            making.beginning.answer().await
-        });
+        let (gate, making) = (Gate::default(), &mut generations.making);
+        let effect = || {
+            let beginning = gateway.begin(request.clone(), &guard, gate.clone());
+            waiting.during(async move {
+                let making = making.insert(Making::new(beginning?, seq));
+                making.beginning.answer().await
+            })
+        };
         let patience = patience(waiting);
         let may_park = || none_open && waiting.are_many();
-        let commit = charged(estimate.as_ref());
+        let commit = charged(estimate.as_ref(), &gate);
         let long = window.perform_long(call, commit, effect, patience, may_park);
         match long.await? {
             Long::Unanswered(call) => {
@@ -186,22 +187,28 @@ impl llm::Host for Llm<'_> {
             args: &request,
         };
         let (seq, started) = (window.next_call(), Instant::now());
-        let estimate = gateway.estimate(&request);
+        let (estimate, gate) = (gateway.estimate(&request), Gate::default());
         // What cannot be opened reserves nothing.
         let commit = if is_full {
             Commit::Later
         } else {
-            charged(estimate.as_ref())
+            charged(estimate.as_ref(), &gate)
         };
         let mut generation = None;
-        let effect = async {
-            if is_full {
-                return Err(too_many_open());
-            }
-            generation = Some(gateway.start(request.clone(), &guard).await?);
-            Ok(())
+        let made = &mut generation;
+        let effect = |_| {
+            let beginning = if is_full {
+                Err(too_many_open())
+            } else {
+                gateway.begin_stream(request.clone(), &guard, gate.clone())
+            };
+            // Boxed as everything that is handed on from a guest's stack.
+            Box::pin(async move {
+                *made = Some(beginning?.accepted().await?);
+                Ok(())
+            })
         };
-        let answer = window.perform(call, commit, effect).await?;
+        let answer = window.perform_placed(call, commit, effect).await?;
         if let Err(error) = answer {
             charge_refused(window, estimate.as_ref(), seq, started);
             return Ok(Err(error));
@@ -266,7 +273,8 @@ impl llm::Host for Llm<'_> {
         let (seq, started) = (window.next_call(), Instant::now());
         let estimate = gateway.estimate_of_texts(&request);
         let effect = gateway.embed(request.clone(), &guard);
-        let commit = charged(estimate.as_ref());
+        let gate = Gate::default();
+        let commit = charged(estimate.as_ref(), &gate);
         let answer = window.perform(call, commit, effect).await?;
         match (&answer, estimate) {
             (Ok(response), Some(estimate)) if window.has_reserved(seq) => {
@@ -389,8 +397,8 @@ fn patience(waiting: &Waiting) -> Duration {
 }
 
 /// Nothing to reserve for a model that is not there: the gateway says so.
-fn charged(estimate: Option<&Estimate>) -> Commit<'_> {
-    estimate.map_or(Commit::Intent, Commit::Charged)
+fn charged<'a>(estimate: Option<&'a Estimate>, gate: &'a Gate) -> Commit<'a> {
+    estimate.map_or(Commit::Intent, |estimate| Commit::Charged(estimate, gate))
 }
 
 /// Gives back what was set aside for a call that came to nothing.

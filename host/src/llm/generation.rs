@@ -73,7 +73,11 @@ impl Beginning {
     }
 
     /// Waits until the provider accepted.
-    pub(super) async fn accepted(mut self) -> Result<Generation, wire::Error> {
+    ///
+    /// # Errors
+    ///
+    /// What the provider refused, or what kept the host from asking it.
+    pub async fn accepted(mut self) -> Result<Generation, wire::Error> {
         self.accept().await?;
         Ok(self.generation)
     }

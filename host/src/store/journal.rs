@@ -108,13 +108,15 @@ impl Store {
 
     /// The same, and then that a call is about to happen which is charged for,
     /// with what it reserves; if a budget has not so much left, only the same.
+    /// `then` runs on the writer's thread once the call is announced.
     pub async fn begin_charged(
         &self,
         part: JournalPart,
         begun: Option<JournalEntry>,
         reservation: Reservation,
+        then: impl FnOnce() + Send + 'static,
     ) -> Result<Result<(), Exceeded>> {
-        self.write(Durability::Written, move |db: &Connection| {
+        let reserve = move |db: &Connection| {
             let Account { tenant, turn, .. } = &reservation.account;
             append(db, tenant, turn, &part)?;
             let reserved = budgets::reserve(db, &reservation, now_ms())?;
@@ -122,8 +124,14 @@ impl Store {
                 add_entry(db, tenant, turn, begun)?;
             }
             Ok(reserved)
-        })
-        .await
+        };
+        let committed = |reserved: &Result<(), Exceeded>| {
+            if reserved.is_ok() {
+                then();
+            }
+        };
+        self.write_then(Durability::Written, reserve, committed)
+            .await
     }
 
     /// What a turn logged, in order.

@@ -209,7 +209,9 @@ impl Window {
         self.perform_placed(call, commit, |_| effect)
     }
 
-    /// As `perform`, for an effect that wants to know its place in the journal.
+    /// As `perform`, for an effect that wants to know its place in the journal,
+    /// or is prepared behind a gate while it is committed. It is made once it is
+    /// known that it is neither refused nor on record.
     ///
     /// # Errors
     ///
@@ -231,15 +233,15 @@ impl Window {
         if let Some(answer) = self.answer_at_once(&call, &asked, commit)? {
             return Ok(answer);
         }
+        let effect = effect(Place {
+            seq: asked.seq,
+            args_hash: asked.args_hash.clone(),
+        });
         if let Some(exceeded) = self.commit_before(&asked, commit).await? {
             return self.record(&asked, Duration::ZERO, Err(E::over_budget(&exceeded)));
         }
         let started = Instant::now();
-        let place = Place {
-            seq: asked.seq,
-            args_hash: asked.args_hash.clone(),
-        };
-        let answer = effect(place).await;
+        let answer = effect.await;
         killpoint::reached(killpoint::Place::EffectAfter);
         self.record(&asked, started.elapsed(), answer)
     }
@@ -454,7 +456,9 @@ impl Window {
     ) -> Result<Option<Exceeded>, Stop> {
         let durability = match commit {
             Commit::Later => return Ok(None),
-            Commit::Charged(estimate) => return self.reserve(asked, estimate).await,
+            Commit::Charged(estimate, gate) => {
+                return self.reserve(asked, estimate, gate).await;
+            }
             Commit::Intent => Durability::Written,
             Commit::Synced | Commit::Once => Durability::Synced,
         };

@@ -39,6 +39,16 @@ pub(super) struct Making {
     pub(super) started: Instant,
 }
 
+impl Making {
+    pub(super) fn new(beginning: Beginning, call: i64) -> Self {
+        Self {
+            beginning,
+            call,
+            started: Instant::now(),
+        }
+    }
+}
+
 pub(super) struct Open {
     /// None while it is answered from the record.
     pub(super) generation: Option<Generation>,

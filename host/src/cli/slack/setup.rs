@@ -29,7 +29,10 @@ pub(in crate::cli) struct Setup {
 
 impl Setup {
     pub(super) fn run(self) -> Result<()> {
-        let url = self.public_url.as_deref().map(|url| url.trim_end_matches('/'));
+        let url = self
+            .public_url
+            .as_deref()
+            .map(|url| url.trim_end_matches('/'));
         if let Some(url) = url.filter(|url| !url.starts_with("https://")) {
             let said = format!(
                 "Slack sends to https addresses only, not to {url}; leave --public-url out for Socket Mode"

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::fake::{Act, After, Fake, text};
 use super::support::{gateway, say, text_of};
 use crate::config::{Action, Detector, Guardrail, On};
+use crate::gate::Gate;
 use crate::guard::{Guard, Guards, Whose};
 use crate::runtime::bindings::llm as wire;
 use crate::runtime::bindings::types::ToolCall;
@@ -57,7 +58,7 @@ async fn pieces_never_show_what_is_redacted() {
 #[tokio::test]
 async fn an_answer_that_is_refused_is_billed() {
     let mut beginning = gateway(CHATTY)
-        .begin(say(&["x"]), &guard(Action::Refuse))
+        .begin(say(&["x"]), &guard(Action::Refuse), Gate::opened())
         .unwrap();
     let error = beginning.answer().await.unwrap_err();
     assert_eq!(error.kind, ErrorKind::ContentFiltered);
@@ -71,7 +72,7 @@ async fn what_is_not_shown_is_counted() {
     let fake = Fake::start(text("openai", None)).await;
     let gateway = fake.gateway("openai");
     let count = async |guard: Guard| {
-        let mut beginning = gateway.begin(say(&["x"]), &guard).unwrap();
+        let mut beginning = gateway.begin(say(&["x"]), &guard, Gate::opened()).unwrap();
         beginning.answer().await.unwrap().usage
     };
     assert_eq!(
@@ -130,7 +131,9 @@ fn round() -> wire::Request {
 async fn what_is_sent_is_redacted_in_texts_and_in_json() {
     let fake = Fake::start(text("openai", None)).await;
     let gateway = fake.gateway("openai");
-    let mut beginning = gateway.begin(round(), &guard(Action::Redact)).unwrap();
+    let mut beginning = gateway
+        .begin(round(), &guard(Action::Redact), Gate::opened())
+        .unwrap();
     beginning.answer().await.unwrap();
     let seen = fake.last().body["messages"].to_string();
     assert!(!seen.contains("bob"), "{seen}");
@@ -181,7 +184,7 @@ async fn a_second_answer_is_looked_at_and_what_asks_for_it() {
         }),
         ..say(&["x"])
     };
-    let mut beginning = gateway.begin(request, &guard).unwrap();
+    let mut beginning = gateway.begin(request, &guard, Gate::opened()).unwrap();
     assert_eq!(
         beginning.answer().await.unwrap_err().kind,
         ErrorKind::SchemaMismatch

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::super::Gateway;
 use super::fake::Fake;
 use super::support::{gateway, load, say, text_of};
+use crate::gate::Gate;
 use crate::guard::Guard;
 use crate::runtime::bindings::llm as wire;
 use wire::{ErrorKind, StreamEvent};
@@ -35,7 +36,7 @@ fn asked() -> wire::Request {
 
 async fn whole(gateway: &Gateway) -> Result<wire::Response, wire::Error> {
     gateway
-        .begin(asked(), &Guard::default())
+        .begin(asked(), &Guard::default(), Gate::opened())
         .unwrap()
         .answer()
         .await
@@ -44,7 +45,9 @@ async fn whole(gateway: &Gateway) -> Result<wire::Response, wire::Error> {
 #[tokio::test]
 async fn an_answer_that_does_not_fit_is_asked_for_once_more() {
     let gateway = gateway(&wrong_then(RIGHT));
-    let mut beginning = gateway.begin(asked(), &Guard::default()).unwrap();
+    let mut beginning = gateway
+        .begin(asked(), &Guard::default(), Gate::opened())
+        .unwrap();
     let response = beginning.answer().await.unwrap();
     assert_eq!(text_of(&response), "{\"city\":\"Oslo\"}");
     assert_eq!(response.attempts, 2);
@@ -111,7 +114,7 @@ async fn calls_of_tools_and_cut_answers_are_not_asked_for_again() {
     };
     let gateway = gateway(&wrong_then(RIGHT));
     let error = gateway
-        .begin(short, &Guard::default())
+        .begin(short, &Guard::default(), Gate::opened())
         .unwrap()
         .answer()
         .await
@@ -139,7 +142,7 @@ async fn what_is_no_schema_is_refused_before_anybody_is_asked() {
             .unwrap();
         assert_eq!((error.kind, error.usage), (ErrorKind::InvalidRequest, None));
         let error = gateway
-            .begin(request, &Guard::default())
+            .begin(request, &Guard::default(), Gate::opened())
             .unwrap()
             .answer()
             .await

@@ -1,11 +1,14 @@
 //! Budgets against a real database, with a clock that is set.
 
+use futures_util::FutureExt;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::super::sql;
 use super::*;
+use crate::gate::Gate;
 use crate::store::usage::{self, UsageStatus};
+use crate::store::{JournalPart, testing};
 
 /// 2026-11-23T02:30:00Z.
 const NOW: i64 = 1_795_401_000_000;
@@ -98,6 +101,23 @@ fn reservation(call: i64, cost: u64) -> Reservation {
             is_priced: true,
         },
     }
+}
+
+#[tokio::test]
+async fn what_follows_a_reservation_happens_where_there_is_one_and_before_it_is_told() {
+    let (_folder, store) = testing::open();
+    let announce = |call, cost| {
+        let gate = Gate::default();
+        let then = gate.clone();
+        let part = JournalPart::default();
+        let begun = store.begin_charged(part, None, reservation(call, cost), move || then.open());
+        async move { (begun.await.unwrap(), gate) }
+    };
+    let (reserved, gate) = announce(1, 10).await;
+    assert!(reserved.is_ok() && gate.passed().now_or_never().is_some());
+    // Two dollars an hour are shipped.
+    let (refused, gate) = announce(2, 2_000_001).await;
+    assert!(refused.is_err() && gate.passed().now_or_never().is_none());
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::gate::Gate;
 use crate::registry::Grant;
 use crate::runtime::{Failure, FailureCode};
 use crate::store::{Estimate, Exceeded};
@@ -32,8 +33,9 @@ pub enum Commit<'a> {
     /// That it is about to happen, written.
     Intent,
     /// The same, and the most that it can take is reserved: a call of a model.
+    /// Once both are written, and not before, the gate is opened.
     #[serde(skip)]
-    Charged(&'a Estimate),
+    Charged(&'a Estimate, &'a Gate),
     /// All that was recorded so far and that it is about to happen, synced: an
     /// effect outside that comes to the same when it happens again.
     Synced,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Stop, Window, micros};
 use crate::clock::now_ms;
+use crate::gate::Gate;
 use crate::killpoint;
 use crate::runtime::bindings::llm;
 use crate::store::{
@@ -46,6 +47,7 @@ impl Window {
         &mut self,
         asked: &Asked,
         estimate: &Estimate,
+        gate: &Gate,
     ) -> Result<Option<Exceeded>, Stop> {
         if let Some(exceeded) = self.over_limits(estimate) {
             return Ok(Some(exceeded));
@@ -62,8 +64,13 @@ impl Window {
             (JournalPart::default(), None)
         };
         killpoint::reached(killpoint::Place::IntentBefore);
-        let reserved = self.store.begin_charged(part, begun, reservation).await;
-        let reserved = reserved.map_err(Stop::Host)?;
+        // It is the store's thread that opens the gate: on the way of every call
+        // to a model that is one thread less to wake.
+        let gate = gate.clone();
+        let reserved = self
+            .store
+            .begin_charged(part, begun, reservation, move || gate.open());
+        let reserved = reserved.await.map_err(Stop::Host)?;
         self.journal.beginning_is_stored();
         if let Err(exceeded) = reserved {
             return Ok(Some(exceeded));
@@ -92,7 +99,10 @@ impl Window {
             estimate: estimate.clone(),
         };
         let part = self.journal.take();
-        let reserved = self.store.begin_charged(part, None, reservation).await;
+        let reserved = self
+            .store
+            .begin_charged(part, None, reservation, || ())
+            .await;
         let reserved = reserved.map_err(Stop::Host)?;
         if reserved.is_ok() {
             self.money.open.push((call, estimate.clone()));

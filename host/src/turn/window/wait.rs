@@ -149,16 +149,16 @@ impl Window {
 
     /// Lets a call through, an effect that takes long, which may go on when
     /// the turn has no instance: that is so when `effect` has taken `patience`
-    /// and `may_park` says so then.
+    /// and `may_park` says so then. It is made as that of `perform_placed`.
     ///
     /// # Errors
     ///
     /// As [`Window::perform`].
-    pub async fn perform_long<A, R, E>(
+    pub async fn perform_long<A, R, E, F>(
         &mut self,
         call: Call<'_, A>,
         commit: Commit<'_>,
-        effect: impl Future<Output = Result<R, E>>,
+        effect: impl FnOnce() -> F,
         patience: Duration,
         may_park: impl FnOnce() -> bool,
     ) -> Result<Long<R, E>, Stop>
@@ -166,13 +166,14 @@ impl Window {
         A: Serialize,
         R: Serialize + DeserializeOwned,
         E: Serialize + DeserializeOwned + Refusable,
+        F: Future<Output = Result<R, E>>,
     {
-        let mut effect = Box::pin(effect);
         self.flush_if_many().await?;
         let asked = self.ask(&call)?;
         if let Some(answer) = self.answer_at_once(&call, &asked, commit)? {
             return Ok(Long::Answered(answer));
         }
+        let mut effect = Box::pin(effect());
         if let Some(exceeded) = self.commit_before(&asked, commit).await? {
             let refusal = Err(E::over_budget(&exceeded));
             let answer = self.record(&asked, Duration::ZERO, refusal)?;
