@@ -97,6 +97,14 @@ impl Draft {
         self.tariff = tariff;
     }
 
+    /// The provider says which model answers.
+    pub(super) fn answered_by(&mut self, model: &str) {
+        if model != self.model {
+            model.clone_into(&mut self.model);
+            self.tariff = self.tariff.answered_by(model);
+        }
+    }
+
     /// The provider that is asked.
     pub(super) fn provider(&self) -> &str {
         &self.provider

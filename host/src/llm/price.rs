@@ -128,6 +128,17 @@ pub(crate) struct Tariff {
     price: Option<Arc<Price>>,
     /// What counts where the price is not known.
     worst: Rates,
+    list: Arc<PriceList>,
+}
+
+/// The prices at one provider.
+#[derive(Debug)]
+struct PriceList {
+    own: Arc<BTreeMap<String, Price>>,
+    provider: String,
+    /// Whose names of models it uses; none if it is nobody's.
+    adapter: Option<AdapterKind>,
+    is_free: bool,
 }
 
 impl Tariff {
@@ -149,6 +160,16 @@ impl Tariff {
         rates.most(input_tokens, output_tokens)
     }
 
+    /// What a call costs that another model answered than was asked: what that one costs where it
+    /// is known, else the same.
+    pub(crate) fn answered_by(&self, model: &str) -> Self {
+        let price = self.list.price(model).map(Arc::new);
+        Self {
+            price: price.or_else(|| self.price.clone()),
+            ..self.clone()
+        }
+    }
+
     /// Whether the price is known.
     pub(crate) fn is_known(&self) -> bool {
         self.price.is_some()
@@ -157,7 +178,7 @@ impl Tariff {
 
 /// All prices.
 pub(crate) struct Prices {
-    own: BTreeMap<String, Price>,
+    own: Arc<BTreeMap<String, Price>>,
     worst: Rates,
 }
 
@@ -202,7 +223,10 @@ impl Prices {
                 Self::parse(&text).with_context(|| format!("{name} of [llm] prices is broken"))?
             }
         };
-        Ok(Self { own, worst })
+        Ok(Self {
+            own: Arc::new(own),
+            worst,
+        })
     }
 
     fn parse(text: &str) -> Result<BTreeMap<String, Price>> {
@@ -228,15 +252,26 @@ impl Prices {
         model: &str,
         is_free: bool,
     ) -> Tariff {
-        let own = self.own(&format!("{provider}/{model}"));
-        let price = match own {
-            Some(price) => Some(price.clone()),
-            None if is_free => Some(Price::flat(Rates::FREE)),
-            None => adapter.and_then(|adapter| of_table(adapter, model)),
+        let list = PriceList {
+            own: Arc::clone(&self.own),
+            provider: provider.to_owned(),
+            adapter,
+            is_free,
         };
         Tariff {
-            price: price.map(Arc::new),
+            price: list.price(model).map(Arc::new),
             worst: self.worst,
+            list: Arc::new(list),
+        }
+    }
+}
+
+impl PriceList {
+    fn price(&self, model: &str) -> Option<Price> {
+        match self.own(&format!("{}/{model}", self.provider)) {
+            Some(price) => Some(price.clone()),
+            None if self.is_free => Some(Price::flat(Rates::FREE)),
+            None => of_table(self.adapter?, model),
         }
     }
 
@@ -297,13 +332,27 @@ mod tests {
 
     fn prices(own: &str) -> Prices {
         Prices {
-            own: Prices::parse(own).unwrap(),
+            own: Arc::new(Prices::parse(own).unwrap()),
             worst: Rates::flat(15.0, 75.0).unwrap(),
         }
     }
 
     fn openai(prices: &Prices, model: &str) -> Tariff {
         prices.tariff("openai", Some(AdapterKind::OpenAI), model, false)
+    }
+
+    #[test]
+    fn what_another_model_answers_costs_what_that_costs() {
+        let asked = openai(
+            &prices("\"openai/dear\" = { input_usd = 100, output_usd = 100 }"),
+            "gpt-4o",
+        );
+        let cost = |model: &str| asked.answered_by(model).cost(&used(1_000, 0));
+        assert_eq!(cost("gpt-4o-2024-08-06"), Some(2_500));
+        assert_eq!(cost("dear"), Some(100_000));
+        assert_eq!(cost("nobody-knows"), Some(2_500));
+        let free = prices("").tariff("home", Some(AdapterKind::OpenAI), "m", true);
+        assert_eq!(free.answered_by("gpt-4o").cost(&used(1_000, 0)), Some(0));
     }
 
     #[test]

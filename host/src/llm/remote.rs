@@ -116,15 +116,12 @@ impl Remote {
         defaults: Defaults,
         sink: &mut Sink,
     ) -> Result<wire::Response, wire::Error> {
-        let mut options = options::of(self.wire, model, request, defaults)?;
-        options.extra_headers = self.headers();
         let heard = Heard::default();
-        if self.wire == Wire::OpenaiResponses {
-            options = heard.listen(options);
-        }
+        let mut options = heard.listen(options::of(self.wire, model, request, defaults)?);
+        options.extra_headers = self.headers();
         let mut chat = ChatRequest::new(prompt::messages(&self.name, self.wire, request)?);
         chat.tools = tools::offered(self.wire, request)?;
-        let context = self.context(model, &request.model);
+        let context = self.context(&request.model);
         let target = self.target(model, self.path())?;
         let stream = self
             .client
@@ -142,7 +139,7 @@ impl Remote {
     ) -> Result<wire::EmbedResponse, wire::Error> {
         let characters = request.input.iter().map(|text| text.chars().count()).sum();
         let expected = request.input.len();
-        let context = self.context(model, &request.model);
+        let context = self.context(&request.model);
         let options = self.embed_options(&request);
         let target = self.target(model, "embeddings")?;
         let input = EmbedRequest::new_batch(request.input);
@@ -234,10 +231,9 @@ impl Remote {
         )
     }
 
-    fn context<'a>(&'a self, model: &'a str, alias: &'a str) -> refusal::Context<'a> {
+    fn context<'a>(&'a self, alias: &'a str) -> refusal::Context<'a> {
         refusal::Context {
             provider: &self.name,
-            model,
             alias,
             key: self.key.as_ref(),
         }

@@ -1,5 +1,5 @@
-//! What genai leaves out of a stream of OpenAI's responses: the words of a refusal, and why an
-//! answer is not whole or failed.
+//! What genai leaves out of a stream: which model answers, and of OpenAI's responses the words of a
+//! refusal, and why an answer is not whole or failed.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,12 +11,28 @@ use crate::runtime::bindings::llm as wire;
 /// Bytes of a refusal that are kept.
 const MOST_REFUSAL: usize = 64 * 1024;
 
+/// Where it says so: OpenAI's chat and Ollama, Gemini, Anthropic, OpenAI's responses.
+const PLACES: [&str; 4] = [
+    "/model",
+    "/modelVersion",
+    "/message/model",
+    "/response/model",
+];
+
+/// Frames in which a provider may say which model answers, and the longest name, in bytes.
+const FIRST_FRAMES: u8 = 4;
+const MOST_NAME: usize = 200;
+
 /// Read beside genai, while the stream comes.
 #[derive(Clone, Default)]
 pub(super) struct Heard(Arc<Mutex<Words>>);
 
 #[derive(Default)]
 struct Words {
+    /// Which model answers, until it is asked for.
+    model: Option<String>,
+    /// How many frames were looked at for it.
+    frames: u8,
     refusal: String,
     filtered: bool,
     failure: Option<Value>,
@@ -30,6 +46,7 @@ impl Heard {
 
     /// Most frames are pieces of text, which are not parsed a second time.
     fn hear(&self, data: &str) {
+        self.hear_of_model(data);
         const KINDS: [&str; 3] = [
             "response.refusal.delta",
             "response.incomplete",
@@ -54,6 +71,28 @@ impl Heard {
             Some("response.failed") => words.failure = Some(event["response"]["error"].clone()),
             _ => {}
         }
+    }
+
+    fn hear_of_model(&self, data: &str) {
+        let mut words = self.words();
+        if words.frames >= FIRST_FRAMES {
+            return;
+        }
+        words.frames += 1;
+        let Ok(frame) = serde_json::from_str::<Value>(data) else {
+            return;
+        };
+        let mut names = PLACES.iter().filter_map(|at| frame.pointer(at)?.as_str());
+        let fits = |name: &&str| !name.is_empty() && name.len() <= MOST_NAME;
+        if let Some(name) = names.find(fits) {
+            words.model = Some(name.to_owned());
+            words.frames = FIRST_FRAMES;
+        }
+    }
+
+    /// Which model the provider says answers; said once.
+    pub(super) fn model(&self) -> Option<String> {
+        self.words().model.take()
     }
 
     /// Empty if the model did not refuse.

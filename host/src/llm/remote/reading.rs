@@ -22,6 +22,9 @@ pub(super) async fn read(
     sink: &mut Sink,
 ) -> Result<wire::Response, wire::Error> {
     while let Some(item) = stream.next().await {
+        if let Some(model) = heard.model() {
+            sink.draft().answered_by(&model);
+        }
         match item {
             Ok(ChatStreamEvent::End(end)) if is_real(wire, &end) => {
                 return finish(end, wire, heard, context, sink).await;
@@ -134,7 +137,7 @@ async fn finish(
             .finish_reason()
             .unwrap_or_else(|| finish_reason(end.captured_stop_reason.as_ref(), !calls.is_empty())),
         usage,
-        model: context.model.to_owned(),
+        model: draft.model().to_owned(),
         provider: context.provider.to_owned(),
         attempts: 1,
         cached: false,

@@ -13,7 +13,6 @@ use crate::runtime::bindings::llm as wire;
 /// Whose failure it is.
 pub(super) struct Context<'a> {
     pub(super) provider: &'a str,
-    pub(super) model: &'a str,
     pub(super) alias: &'a str,
     pub(super) key: Option<&'a SecretString>,
 }

@@ -416,3 +416,30 @@ async fn the_log_says_that_a_call_failed_and_not_what_was_said() {
     );
     assert!(!log.contains("sk-secret"), "{log}");
 }
+
+#[tokio::test]
+async fn the_model_is_the_one_that_the_provider_says_answers() {
+    for (kind, old, new) in [
+        ("openai", "{", r#"{"model":"other","#),
+        ("ollama", "{", r#"{"model":"other","#),
+        ("gemini", "{", r#"{"modelVersion":"other","#),
+        (
+            "anthropic",
+            r#""message":{"#,
+            r#""message":{"model":"other","#,
+        ),
+        ("openai-responses", r#""model":"m""#, r#""model":"other""#),
+    ] {
+        let Act::Stream(media, mut frames, after) = fake::text(kind, Some((11, 7))) else {
+            panic!("{kind} streams");
+        };
+        frames[0] = frames[0].replacen(old, new, 1);
+        let up = Fake::start(Act::Stream(media, frames, after)).await;
+        let response = ask(&up.gateway(kind), say(&["hi"])).await.unwrap();
+        assert_eq!(response.model, "other", "{kind}");
+    }
+    // Where it says nothing it is the one that was asked.
+    let up = Fake::start(fake::text("anthropic", Some((11, 7)))).await;
+    let response = ask(&up.gateway("anthropic"), say(&["hi"])).await.unwrap();
+    assert_eq!(response.model, "m");
+}
