@@ -46,6 +46,11 @@ impl TestSlack {
         Self { fake, environment }
     }
 
+    /// Where it listens.
+    pub fn url(&self) -> &str {
+        &self.fake.url
+    }
+
     /// A host that is its app.
     pub fn host(&self) -> HostBuilder {
         let settings = self.environment.iter();

@@ -11,7 +11,8 @@ pub use crate::bindings::imports::anchorhold::agent::llm::{
 use crate::window::llm as host;
 pub use crate::window::llm::Generation;
 use crate::{
-    Attachment, Message, PastMessage, Result, Speaker, ToolCall, ToolDefinition, ToolResult, reply,
+    Attachment, MediaSource, Message, PastMessage, Result, Speaker, ToolCall, ToolDefinition,
+    ToolResult, reply,
 };
 
 /// How many events [`Generation::events`] asks for at a time.
@@ -84,10 +85,15 @@ impl Request {
         self
     }
 
-    /// Adds the message itself with its attachments.
+    /// Adds the message itself with its attachments; those that are text as text, because few
+    /// models take files of it.
     pub fn message(self, message: &Message) -> Self {
-        let mut content = vec![ContentPart::Text(message.text.clone())];
-        content.extend(message.attachments.iter().map(media));
+        let mut content = Vec::new();
+        // Providers refuse a text that is empty, but a message may be a file alone.
+        if !message.text.is_empty() || message.attachments.is_empty() {
+            content.push(ContentPart::Text(message.text.clone()));
+        }
+        content.extend(message.attachments.iter().map(attached));
         self.prompt(PromptMessage {
             role: Role::User,
             content,
@@ -169,6 +175,30 @@ impl Request {
     pub fn forward(&self) -> Result<Response, Error> {
         reply::forward(self.start()?)
     }
+}
+
+fn attached(attachment: &Attachment) -> ContentPart {
+    let text = match &attachment.source {
+        MediaSource::Inline(bytes) if is_text(&attachment.mime_type) => {
+            std::str::from_utf8(bytes).ok()
+        }
+        _ => None,
+    };
+    match text {
+        Some(text) => ContentPart::Text(format!("File {}:\n{text}", attachment.name)),
+        None => media(attachment),
+    }
+}
+
+fn is_text(mime_type: &str) -> bool {
+    let kind = mime_type.split(';').next().unwrap_or_default().trim();
+    const KINDS: [&str; 4] = [
+        "application/json",
+        "application/toml",
+        "application/xml",
+        "application/yaml",
+    ];
+    kind.starts_with("text/") || kind.ends_with("+json") || KINDS.contains(&kind)
 }
 
 fn media(attachment: &Attachment) -> ContentPart {
@@ -374,6 +404,29 @@ mod tests {
         let _host = Host::new().answer("one two");
         let generation = Request::new("default").start().unwrap();
         assert_eq!(generation.next(0).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn files_of_text_go_as_text() {
+        let file = |name: &str, kind: &str, bytes: &[u8]| Attachment {
+            name: name.to_owned(),
+            mime_type: kind.to_owned(),
+            source: MediaSource::Inline(bytes.to_vec()),
+        };
+        let message = Message {
+            attachments: vec![
+                file("a.csv", "text/csv; charset=utf-8", b"1,2"),
+                file("a.txt", "text/plain", b"\xff"),
+                file("a.png", "image/png", b"png"),
+            ],
+            ..crate::testing::message("")
+        };
+        let request = Request::new("default").message(&message);
+        let [csv, broken, image] = request.messages[0].content.as_slice() else {
+            panic!("an empty text is left out");
+        };
+        assert!(matches!(csv, ContentPart::Text(text) if text == "File a.csv:\n1,2"));
+        assert!(matches!(broken, ContentPart::Media(_)) && matches!(image, ContentPart::Media(_)));
     }
 
     #[test]

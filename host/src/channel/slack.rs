@@ -8,6 +8,8 @@ mod access;
 mod answer;
 mod courier;
 mod event;
+mod files;
+mod history;
 mod http;
 mod lanes;
 mod live;

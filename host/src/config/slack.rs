@@ -32,6 +32,12 @@ pub struct Slack {
     pub timeout_ms: u64,
     /// A line below each answer: which agent, what it cost.
     pub footer: bool,
+    /// Files of a message that are read.
+    pub max_files: usize,
+    /// Of one of them, in bytes.
+    pub max_file_bytes: u64,
+    /// Of those of a message together, in bytes.
+    pub max_files_bytes: u64,
 }
 
 /// Who may talk to an agent; what is not named is not asked.
@@ -68,6 +74,10 @@ impl Default for Slack {
             agents: BTreeMap::new(),
             timeout_ms: 10_000,
             footer: true,
+            max_files: 10,
+            max_file_bytes: 4 << 20,
+            // All that an agent shows a model has to fit into one host call.
+            max_files_bytes: 6 << 20,
         }
     }
 }

@@ -5,6 +5,7 @@
 mod api;
 mod control;
 mod deliver;
+mod download;
 mod multipart;
 mod server;
 mod sim;

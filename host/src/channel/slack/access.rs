@@ -1,7 +1,65 @@
 //! Who may talk to an agent, by what Slack knows of a person and a place.
 
+use anyhow::{Context, anyhow};
+
+use super::Slack;
+use super::lanes::Trouble;
 use super::people::Person;
+use super::web::Refused;
 use crate::config::SlackAccess;
+
+/// Who somebody is.
+///
+/// # Errors
+///
+/// Why that cannot be known.
+pub(super) async fn person(slack: &Slack, user: &str) -> Result<Person, Trouble> {
+    let install = slack.own.get().context("Slack has not said who we are")?;
+    let found = slack.people.look_up(&slack.web, user, &install.id).await;
+    found.map_err(|refused| unknown(user, refused))
+}
+
+/// Whether somebody may talk to an agent in a channel (by id, and whether it is
+/// a direct message); else why not, for that person.
+///
+/// # Errors
+///
+/// Why that cannot be known.
+pub(super) async fn may(
+    slack: &Slack,
+    agent: &str,
+    (user, person): (&str, &Person),
+    place: (&str, bool),
+) -> Result<Result<(), String>, Trouble> {
+    let default = SlackAccess::default();
+    let access = slack.config.agents.get(agent).unwrap_or(&default);
+    let install = slack.own.get().context("Slack has not said who we are")?;
+    if let Err(why) = allows(access, agent, person, place, &install.id) {
+        return Ok(Err(why));
+    }
+    let is_named = access.users.iter().flatten().any(|one| one == user);
+    if is_named || (access.users.is_none() && access.groups.is_none()) {
+        return Ok(Ok(()));
+    }
+    for group in access.groups.iter().flatten() {
+        let is_in = slack.people.is_in(&slack.web, group, user).await;
+        if is_in.map_err(|refused| unknown(user, refused))? {
+            return Ok(Ok(()));
+        }
+    }
+    let why = "does not answer everybody. Ask the administrator of this workspace.";
+    Ok(Err(format!("{agent} {why}")))
+}
+
+/// Nobody is let in of whom nothing is known.
+fn unknown(user: &str, refused: Refused) -> Trouble {
+    match refused {
+        Refused::Failed { .. } => {
+            Trouble::Never(format!("who {user} is cannot be known: {refused}"))
+        }
+        refused => Trouble::Later(anyhow!(refused)),
+    }
+}
 
 /// Whether an agent answers this person in this channel (by id, and whether it
 /// is a direct message) of a team; else why not, in a sentence for that person.

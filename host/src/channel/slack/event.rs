@@ -73,6 +73,13 @@ pub(super) struct Message {
     pub(super) context: Option<Value>,
 }
 
+impl Message {
+    /// Whether it is said to the app alone.
+    pub(super) fn is_direct(&self) -> bool {
+        self.channel_type == ChannelType::Im
+    }
+}
+
 /// What an event says.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Heard {
@@ -310,7 +317,8 @@ fn files(event: &Value) -> Vec<File> {
     files.filter(|file| file.is_object()).map(file).collect()
 }
 
-fn file(file: &Value) -> File {
+/// A file as Slack shows it.
+pub(super) fn file(file: &Value) -> File {
     let mode = text(file, "/mode");
     let access = match text(file, "/file_access") {
         _ if matches!(mode, Some("tombstone" | "hidden_by_limit")) => FileAccess::Gone,

@@ -36,7 +36,7 @@ const fn full(name: &'static str, for_what: &'static str) -> Wish {
     }
 }
 
-const SCOPES: [Wish; 10] = [
+const SCOPES: [Wish; 11] = [
     minimal("app_mentions:read", "mentions are not heard"),
     minimal(
         "assistant:write",
@@ -52,6 +52,7 @@ const SCOPES: [Wish; 10] = [
         "channels:history",
         "threads in public channels need a mention each time, and a doubtful delivery there is not looked for",
     ),
+    full("files:read", "files that people send are not read"),
     full("groups:history", "the same in private channels"),
     full("mpim:history", "the same in group conversations"),
     full("reactions:read", "thumbs are not feedback"),

@@ -9,12 +9,12 @@ use tracing::{debug, info, warn};
 
 use super::access;
 use super::courier::Target;
-use super::event::{self, ChannelType, Heard, Message, Own};
+use super::event::{self, Heard, Message, Own};
+use super::files::{self, Files};
 use super::lanes::Trouble;
 use super::people::Person;
 use super::web::Refused;
 use super::{CHANNEL, Slack, live, mrkdwn, question};
-use crate::config::SlackAccess;
 use crate::feedback;
 use crate::inbox::{Admitted, Inbound};
 use crate::registry::WhenBusy;
@@ -24,9 +24,6 @@ use crate::store::{Idempotency, NewFeedback, Rating, SlackInstall, SlackItem, Sl
 
 /// The longest text that becomes a message, in bytes.
 const MAX_TEXT_BYTES: usize = 256 << 10;
-
-/// How much of a thread an agent is given that comes into it later.
-const THREAD_MESSAGES: u32 = 50;
 
 /// Where a message stands.
 #[derive(Debug, Clone)]
@@ -95,11 +92,11 @@ pub(super) async fn deal_with(slack: &Arc<Slack>, item: &SlackItem) -> Result<()
 }
 
 /// One event, and where it came to.
-struct Visit<'a> {
-    slack: &'a Arc<Slack>,
-    item: &'a SlackItem,
+pub(super) struct Visit<'a> {
+    pub(super) slack: &'a Arc<Slack>,
+    pub(super) item: &'a SlackItem,
     payload: &'a Value,
-    install: &'a SlackInstall,
+    pub(super) install: &'a SlackInstall,
 }
 
 impl Visit<'_> {
@@ -167,13 +164,14 @@ impl Visit<'_> {
         let engaged = store
             .agent_of_conversation(tenant, &place.conversation())
             .await?;
-        let is_direct = message.channel_type == ChannelType::Im;
-        if !(is_direct || message.mentions_us || engaged.is_some()) || message.bot_id.is_some() {
+        if !(message.is_direct() || message.mentions_us || engaged.is_some())
+            || message.bot_id.is_some()
+        {
             return Ok(());
         }
         let text = mrkdwn::read(&message.text, &self.install.bot_user);
         let (agent, text) = self.addressed(&place, engaged.clone(), text).await?;
-        let person = self.person(&message.user).await?;
+        let person = access::person(self.slack, &message.user).await?;
         if let Some(why) = self.refusal(&agent, &message, &person, &text).await? {
             return self.whisper(&message, &place, &why).await;
         }
@@ -204,7 +202,9 @@ impl Visit<'_> {
         person: &Person,
         text: &str,
     ) -> Result<Option<String>, Trouble> {
-        if let Err(why) = self.may(agent, message, person).await? {
+        let place = (message.channel.as_str(), message.is_direct());
+        let who = (message.user.as_str(), person);
+        if let Err(why) = access::may(self.slack, agent, who, place).await? {
             metrics::counter!("anchorhold_slack_denied_total").increment(1);
             let (user, channel) = (&message.user, &message.channel);
             info!(
@@ -213,7 +213,7 @@ impl Visit<'_> {
             );
             return Ok(Some(why));
         }
-        Ok(if text.trim().is_empty() {
+        Ok(if text.trim().is_empty() && message.files.is_empty() {
             Some(format!(
                 "Say something after the mention, and {agent} answers."
             ))
@@ -232,6 +232,9 @@ impl Visit<'_> {
         person: &Person,
         text: &str,
     ) -> Result<bool, Trouble> {
+        if text.trim().is_empty() {
+            return Ok(false);
+        }
         let author = types::Author {
             id: author_id(&message.user),
             name: person.name.clone(),
@@ -269,60 +272,12 @@ impl Visit<'_> {
         Ok((agent, text))
     }
 
-    async fn person(&self, user: &str) -> Result<Person, Trouble> {
-        let people = &self.slack.people;
-        let found = people
-            .look_up(&self.slack.web, user, &self.install.id)
-            .await;
-        found.map_err(|refused| match refused {
-            Refused::Failed { .. } => {
-                Trouble::Never(format!("who {user} is cannot be known: {refused}"))
-            }
-            refused => Trouble::Later(anyhow!(refused)),
-        })
-    }
-
-    /// Whether somebody may talk to an agent; else why not, for that person.
-    async fn may(
-        &self,
-        agent: &str,
-        message: &Message,
-        person: &Person,
-    ) -> Result<Result<(), String>, Trouble> {
-        let default = SlackAccess::default();
-        let access = self.slack.config.agents.get(agent).unwrap_or(&default);
-        let place = (
-            message.channel.as_str(),
-            message.channel_type == ChannelType::Im,
-        );
-        if let Err(why) = access::allows(access, agent, person, place, &self.install.id) {
-            return Ok(Err(why));
-        }
-        let is_named = access
-            .users
-            .iter()
-            .flatten()
-            .any(|user| *user == message.user);
-        if is_named || (access.users.is_none() && access.groups.is_none()) {
-            return Ok(Ok(()));
-        }
-        for group in access.groups.iter().flatten() {
-            let people = &self.slack.people;
-            let is_in = people.is_in(&self.slack.web, group, &message.user).await;
-            if is_in.map_err(|refused| unknown(&message.user, refused))? {
-                return Ok(Ok(()));
-            }
-        }
-        let why = "does not answer everybody. Ask the administrator of this workspace.";
-        Ok(Err(format!("{agent} {why}")))
-    }
-
     /// Says something to one person alone.
     async fn whisper(&self, message: &Message, place: &Place, text: &str) -> Result<(), Trouble> {
         let mut arguments = json!({
             "channel": place.channel, "user": message.user, "text": mrkdwn::escape(text),
         });
-        if message.thread_ts.is_some() || message.channel_type == ChannelType::Im {
+        if message.thread_ts.is_some() || message.is_direct() {
             arguments["thread_ts"] = place.root.as_str().into();
         }
         match self.slack.web.call("chat.postEphemeral", &arguments).await {
@@ -331,49 +286,6 @@ impl Visit<'_> {
             Err(Refused::Failed { .. } | Refused::Unsure(_)) => Ok(()),
             Err(refused) => Err(Trouble::Later(anyhow!(refused))),
         }
-    }
-
-    /// What was said in a thread before.
-    async fn thread(&self, place: &Place, before: &str) -> Vec<types::PastMessage> {
-        let arguments = json!({
-            "channel": place.channel, "ts": place.root, "limit": THREAD_MESSAGES, "latest": before, "inclusive": false,
-        });
-        match self
-            .slack
-            .web
-            .call("conversations.replies", &arguments)
-            .await
-        {
-            Ok(answer) => {
-                let messages = answer["messages"].as_array().map(Vec::as_slice);
-                let messages = messages.unwrap_or_default().iter();
-                let earlier = messages.filter(|message| message["ts"].as_str() != Some(before));
-                earlier.filter_map(|message| self.past(message)).collect()
-            }
-            Err(refused) => {
-                warn!(error = %refused, "the thread before a mention cannot be read");
-                Vec::new()
-            }
-        }
-    }
-
-    fn past(&self, message: &Value) -> Option<types::PastMessage> {
-        let text = mrkdwn::read(message["text"].as_str()?, &self.install.bot_user);
-        let user = message["user"].as_str();
-        let is_ours = user == Some(self.install.bot_user.as_str());
-        Some(types::PastMessage {
-            speaker: if is_ours {
-                types::Speaker::Assistant
-            } else {
-                types::Speaker::User
-            },
-            text,
-            author: user.filter(|_| !is_ours).map(|user| types::Author {
-                id: author_id(user),
-                name: None,
-            }),
-            at_ms: at_ms(message["ts"].as_str()?),
-        })
     }
 
     async fn admit(&self, said: Said) -> Result<(), Trouble> {
@@ -394,9 +306,10 @@ impl Visit<'_> {
             return self.whisper(&said.message, &said.place, &why).await;
         };
         let (message, place) = (said.message.clone(), said.place.clone());
+        let files = files::read(self.slack, &message.files).await;
         let inbound = Inbound {
             only_if_idle: trigger.when_busy == WhenBusy::Refuse,
-            ..self.inbound(said)
+            ..self.inbound(said, files)
         };
         let Some(seat) = host.inbox.wait_for_seat().await else {
             return Err(Trouble::Later(anyhow!("the host stops")));
@@ -416,7 +329,7 @@ impl Visit<'_> {
         }
     }
 
-    fn inbound(&self, said: Said) -> Inbound {
+    fn inbound(&self, said: Said, files: Files) -> Inbound {
         let Said {
             message,
             place,
@@ -432,8 +345,9 @@ impl Visit<'_> {
         let target = json!(target(&place));
         let context = json!({"slack": {
             "channel": place.channel, "ts": message.ts, "thread_ts": place.root, "user": message.user,
-            "app_context": message.context,
+            "app_context": message.context, "unread_files": files.unread,
         }});
+        let text = files::with_lines(&text, &files.unread);
         let conversation = place.conversation();
         Inbound {
             tenant: self.item.tenant_id.clone(),
@@ -444,6 +358,7 @@ impl Visit<'_> {
             input: Input::Chat(types::Message {
                 at_ms: at_ms(&message.ts),
                 history,
+                attachments: files.attachments,
                 context_json: context.to_string(),
                 ..types::Message::new(CHANNEL, Some(conversation), author, text)
             }),
@@ -524,16 +439,6 @@ impl Visit<'_> {
     }
 }
 
-/// Nobody is let in of whom nothing is known.
-fn unknown(user: &str, refused: Refused) -> Trouble {
-    match refused {
-        Refused::Failed { .. } => {
-            Trouble::Never(format!("who {user} is cannot be known: {refused}"))
-        }
-        refused => Trouble::Later(anyhow!(refused)),
-    }
-}
-
 fn target(place: &Place) -> Target {
     Target {
         channel: place.channel.clone(),
@@ -554,7 +459,7 @@ fn key(channel: &str, ts: &str) -> String {
 
 /// Slack's time of a message, seconds with a number behind the point that makes
 /// it unique, in milliseconds.
-fn at_ms(ts: &str) -> u64 {
+pub(super) fn at_ms(ts: &str) -> u64 {
     let seconds = ts
         .split('.')
         .next()

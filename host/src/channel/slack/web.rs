@@ -1,6 +1,8 @@
 //! Slack's Web API: one call at a time, its refusals told apart by what may be
 //! done about them (docs.slack.dev/apis/web-api).
 
+mod transfer;
+
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,6 +16,8 @@ use thiserror::Error;
 
 use crate::config;
 use crate::net;
+
+pub(super) use transfer::{Bytes, Unread};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

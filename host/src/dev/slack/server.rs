@@ -25,6 +25,7 @@ use tracing::debug;
 
 use super::api::{self, Args, Request};
 use super::control;
+use super::download;
 use super::multipart;
 use super::sim::Sim;
 use super::world::{FaultKind, Refusal};
@@ -74,11 +75,8 @@ fn router(sim: Arc<Sim>) -> Router {
         .route("/link/", get(open_socket))
         .route("/response/{id}", post(respond))
         .route("/upload/v1/{id}", post(upload))
-        .route("/files-pri/{id}/{*path}", get(download))
-        .route(
-            "/login",
-            get(|| async { Html("<!DOCTYPE html><title>Sign in</title>") }),
-        )
+        .route("/files-pri/{id}/{*path}", get(download::download))
+        .route("/login", get(|| async { Html(download::LOGIN) }))
         .nest("/sim", control::router())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn(only_by_own_name))
@@ -102,7 +100,7 @@ async fn only_by_own_name(request: HttpRequest, next: Next) -> Response {
         .into_response()
 }
 
-fn bearer(headers: &HeaderMap) -> Option<String> {
+pub(super) fn bearer(headers: &HeaderMap) -> Option<String> {
     let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     Some(header.strip_prefix("Bearer ")?.trim().to_owned())
 }
@@ -162,7 +160,14 @@ async fn call(
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             return (status, Html("<h1>Something went wrong</h1>")).into_response();
         }
-        Some(FaultKind::Ratelimited { .. } | FaultKind::Error { .. }) | None => {}
+        Some(
+            FaultKind::Ratelimited { .. }
+            | FaultKind::Error { .. }
+            | FaultKind::Redirect { .. }
+            | FaultKind::Login
+            | FaultKind::Longer { .. },
+        )
+        | None => {}
     }
     let mut response = axum::Json(answer.body).into_response();
     let headers = response.headers_mut();
@@ -176,7 +181,7 @@ async fn call(
     response
 }
 
-fn cut_off() -> Response {
+pub(super) fn cut_off() -> Response {
     let mut response = Response::default();
     response.extensions_mut().insert(CutOff);
     response
@@ -243,24 +248,5 @@ async fn upload(
     match stored {
         Ok(()) => (StatusCode::OK, format!("OK - {length}")).into_response(),
         Err(refusal) => (StatusCode::NOT_FOUND, refusal.error).into_response(),
-    }
-}
-
-/// A file, for the app and for the page; without a token Slack sends people to log in.
-async fn download(
-    State(sim): State<Arc<Sim>>,
-    Path((id, _)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    let token = bearer(&headers);
-    let found = sim.with(|world| {
-        let may = token.as_ref() == Some(&world.setup.bot_token)
-            && world.settings.has_scope("files:read");
-        let file = world.file(&id).ok().filter(|_| may)?;
-        Some((file.mimetype.clone(), file.bytes.clone()))
-    });
-    match found {
-        Some((kind, bytes)) => ([(header::CONTENT_TYPE, kind)], bytes).into_response(),
-        None => (StatusCode::FOUND, [(header::LOCATION, "/login")]).into_response(),
     }
 }

@@ -3,7 +3,9 @@
 use std::fmt::{Debug, Display};
 
 use anchorhold_agent::serde_json::{Value, json};
-use anchorhold_agent::{Error, ErrorKind, Event, Message, ToolCall, ToolResult};
+use anchorhold_agent::{
+    Attachment, Error, ErrorKind, Event, MediaSource, Message, ToolCall, ToolResult,
+};
 
 /// The first word and the rest.
 pub(crate) fn split(text: &str) -> (&str, &str) {
@@ -58,13 +60,25 @@ pub(crate) fn message(message: &Message) -> String {
         "author": {"id": message.author.id, "name": message.author.name},
         "text": message.text,
         "at_ms": message.at_ms,
-        "attachments": message.attachments.iter().map(|it| &it.name).collect::<Vec<_>>(),
+        "attachments": message.attachments.iter().map(attachment).collect::<Vec<_>>(),
         "history": message.history.len(),
         "client_tools": message.client_tools.iter().map(|it| &it.name).collect::<Vec<_>>(),
         "client_tool_results": message.client_tool_results.iter().map(result).collect::<Vec<_>>(),
         "context": message.context_json,
     })
     .to_string()
+}
+
+/// Its name, its type, and its text or how many bytes it has.
+fn attachment(attachment: &Attachment) -> Value {
+    let content = match &attachment.source {
+        MediaSource::Inline(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => format!("{} bytes", bytes.len()),
+        },
+        MediaSource::Url(url) | MediaSource::Blob(url) => url.clone(),
+    };
+    json!([attachment.name, attachment.mime_type, content])
 }
 
 fn result(result: &ToolResult) -> Value {

@@ -99,7 +99,7 @@ impl Settings {
 /// What goes wrong with the next calls of the Web API.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in crate::dev::slack) struct Fault {
-    /// A method, or `*`.
+    /// A method, `download`, or `*`.
     pub(in crate::dev::slack) method: String,
     /// How many calls.
     #[serde(default = "once")]
@@ -133,6 +133,12 @@ pub(in crate::dev::slack) enum FaultKind {
     Close,
     /// The connection is closed; what was asked for was done.
     Lost,
+    /// Only of `download`: it is somewhere else.
+    Redirect { to: String },
+    /// Only of `download`: a page to log in.
+    Login,
+    /// Only of `download`: so many bytes more than there are, and no length.
+    Longer { bytes: usize },
 }
 
 /// What goes wrong with the next deliveries of events.

@@ -1,0 +1,179 @@
+//! Files from Slack, beside its methods. The token goes to Slack's own
+//! hosts alone, and every address that a redirect names is looked at again.
+
+use std::fmt;
+
+use reqwest::header::{CONTENT_TYPE, LOCATION};
+use reqwest::{Response, StatusCode, Url};
+use secrecy::ExposeSecret;
+use thiserror::Error;
+
+use super::Web;
+
+/// Where Slack keeps files.
+const HOSTS: [&str; 2] = ["slack.com", "slack-files.com"];
+const DOMAINS: [&str; 2] = [".slack.com", ".slack-edge.com"];
+
+const MOST_HOPS: usize = 5;
+
+/// Why a file is not read, in words for people.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(in super::super) enum Unread {
+    #[error("it is larger than {0}")]
+    TooLarge(Bytes),
+    #[error("the files of a message may have {0} together")]
+    TooMuch(Bytes),
+    #[error("of the files of a message only {0} are read")]
+    TooMany(usize),
+    #[error("it is not in Slack itself")]
+    Elsewhere,
+    /// Slack asks to log in.
+    #[error("Slack does not show it to this app")]
+    NotShown,
+    #[error("it is not there any more")]
+    Gone,
+    #[error("Slack did not answer")]
+    Unanswered,
+}
+
+/// A number of bytes as people say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) struct Bytes(pub(in super::super) u64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            bytes if bytes >= 1 << 20 => write!(f, "{} MB", bytes >> 20),
+            bytes if bytes >= 1 << 10 => write!(f, "{} kB", bytes >> 10),
+            bytes => write!(f, "{bytes} bytes"),
+        }
+    }
+}
+
+impl Web {
+    /// Reads a file of at most `most` bytes. Where a page comes for what is no
+    /// page Slack asked to log in.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not read.
+    pub(in super::super) async fn download(
+        &self,
+        url: &str,
+        is_page: bool,
+        most: u64,
+    ) -> Result<Vec<u8>, Unread> {
+        let url = Url::parse(url).map_err(|_| Unread::Elsewhere)?;
+        let (response, is_moved) = self.reach(url).await?;
+        match response.status() {
+            status if status.is_success() => {}
+            StatusCode::NOT_FOUND | StatusCode::GONE => return Err(Unread::Gone),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(Unread::NotShown),
+            _ => return Err(Unread::Unanswered),
+        }
+        if is_html(&response) && (is_moved || !is_page) {
+            return Err(Unread::NotShown);
+        }
+        body(response, most).await
+    }
+
+    /// What an address answers, and whether that was another one in the end.
+    async fn reach(&self, mut url: Url) -> Result<(Response, bool), Unread> {
+        for hop in 0..=MOST_HOPS {
+            if !is_slacks(&url, &self.base) {
+                return Err(Unread::Elsewhere);
+            }
+            let request = self.http.get(url.clone()).timeout(self.timeout);
+            let request = request.bearer_auth(self.token.expose_secret());
+            let response = request.send().await.map_err(|_| Unread::Unanswered)?;
+            if !response.status().is_redirection() {
+                return Ok((response, hop > 0));
+            }
+            let to = response.headers().get(LOCATION);
+            let to = to.and_then(|to| url.join(to.to_str().ok()?).ok());
+            url = to.ok_or(Unread::Unanswered)?;
+        }
+        Err(Unread::Unanswered)
+    }
+}
+
+/// Whether a token may be sent there: to Slack, or to what stands in for it on
+/// this machine.
+fn is_slacks(url: &Url, base: &str) -> bool {
+    if !url.username().is_empty() || url.password().is_some() {
+        return false;
+    }
+    // The configuration takes http on this machine alone.
+    let here = Url::parse(base).ok().filter(|base| base.scheme() == "http");
+    if here.is_some_and(|here| here.origin() == url.origin()) {
+        return true;
+    }
+    let host = url.host_str().unwrap_or_default();
+    let is_named = HOSTS.contains(&host) || DOMAINS.iter().any(|end| host.ends_with(end));
+    url.scheme() == "https" && url.port().is_none() && is_named
+}
+
+fn is_html(response: &Response) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok());
+    kind.is_some_and(|kind| kind.trim().to_ascii_lowercase().starts_with("text/html"))
+}
+
+/// Reads until the end or until it is too much, whatever its length is said to be.
+async fn body(mut response: Response, most: u64) -> Result<Vec<u8>, Unread> {
+    let too_large = |bytes: u64| (bytes > most).then_some(Unread::TooLarge(Bytes(most)));
+    if let Some(error) = response.content_length().and_then(too_large) {
+        return Err(error);
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|_| Unread::Unanswered)? {
+        if let Some(error) = too_large((bytes.len() + chunk.len()) as u64) {
+            return Err(error);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_goes_to_slack_alone() {
+        let may = |url: &str, base: &str| is_slacks(&Url::parse(url).unwrap(), base);
+        let slack = "https://slack.com/api";
+        for url in [
+            "https://files.slack.com/files-pri/T1-F1/download/a.pdf",
+            "https://slack.com/a",
+            "https://slack-files.com/a",
+            "https://a.slack-edge.com/a",
+        ] {
+            assert!(may(url, slack), "{url}");
+        }
+        for url in [
+            "http://files.slack.com/a",
+            "https://files.slack.com:8443/a",
+            "https://slack.com.example.org/a",
+            "https://notslack.com/a",
+            "https://slack-edge.com.example/a",
+            "https://user@files.slack.com/a",
+            "https://files.slack.com@example.org/a",
+            "http://127.0.0.1:8090/a",
+        ] {
+            assert!(!may(url, slack), "{url}");
+        }
+        let here = "http://127.0.0.1:8090/api";
+        assert!(may("http://127.0.0.1:8090/files-pri/a", here));
+        assert!(!may("http://127.0.0.1:8091/files-pri/a", here));
+        assert!(!may("http://localhost:8090/files-pri/a", here));
+    }
+
+    #[test]
+    fn people_are_told_why() {
+        let large = Unread::TooLarge(Bytes(4 << 20));
+        assert_eq!(large.to_string(), "it is larger than 4 MB");
+        assert_eq!(Bytes(2_048).to_string(), "2 kB");
+        assert_eq!(Bytes(7).to_string(), "7 bytes");
+    }
+}
