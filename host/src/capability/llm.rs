@@ -273,6 +273,7 @@ impl llm::Host for Llm<'_> {
         let (seq, started) = (window.next_call(), Instant::now());
         let estimate = gateway.estimate_of_texts(&request);
         let effect = gateway.embed(request.clone(), &guard);
+        // Nobody waits at it: nothing of this is prepared.
         let gate = Gate::default();
         let commit = charged(estimate.as_ref(), &gate);
         let answer = window.perform(call, commit, effect).await?;

@@ -125,8 +125,36 @@ impl Slack {
     }
 }
 
-/// Whether a token may be sent there.
+/// Whether a token may be sent there. What stands before an `@` only looks like
+/// the host.
 fn is_safe(url: &str) -> bool {
     let here = ["http://127.0.0.1:", "http://localhost:", "http://[::1]:"];
-    url.starts_with("https://") || here.iter().any(|start| url.starts_with(start))
+    let is_known = url.starts_with("https://") || here.iter().any(|start| url.starts_with(start));
+    is_known && !url.contains('@')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_go_to_https_or_stay_on_this_machine() {
+        for url in [
+            "https://slack.com/api",
+            "http://127.0.0.1:8090/api",
+            "http://localhost:8090/api",
+            "http://[::1]:8090/api",
+        ] {
+            assert!(is_safe(url), "{url}");
+        }
+        for url in [
+            "http://slack.com/api",
+            "http://localhost.example.org/api",
+            "http://127.0.0.1:80@example.org/api",
+            "https://slack.com@example.org/api",
+            "ftp://127.0.0.1:80/api",
+        ] {
+            assert!(!is_safe(url), "{url}");
+        }
+    }
 }

@@ -117,7 +117,8 @@ impl Remote {
         sink: &mut Sink,
     ) -> Result<wire::Response, wire::Error> {
         let heard = Heard::default();
-        let mut options = heard.listen(options::of(self.wire, model, request, defaults)?);
+        let mut options =
+            heard.listen(self.wire, options::of(self.wire, model, request, defaults)?);
         options.extra_headers = self.headers();
         let mut chat = ChatRequest::new(prompt::messages(&self.name, self.wire, request)?);
         chat.tools = tools::offered(self.wire, request)?;

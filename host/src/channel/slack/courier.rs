@@ -207,17 +207,8 @@ impl Delivery<'_> {
             "channel": self.target.channel, "ts": self.target.thread_ts, "oldest": oldest,
             "include_all_metadata": true, "limit": 200,
         });
-        match self
-            .slack
-            .web
-            .call("conversations.replies", &arguments)
-            .await
-        {
-            Ok(answer) => {
-                let messages = answer["messages"]
-                    .as_array()
-                    .map(Vec::as_slice)
-                    .unwrap_or_default();
+        match self.slack.web.replies(&arguments).await {
+            Ok(messages) => {
                 let ours = messages.iter().find(|message| self.is_this(message));
                 Ok(ours
                     .and_then(|message| message["ts"].as_str())

@@ -16,16 +16,11 @@ impl Visit<'_> {
         let arguments = json!({
             "channel": place.channel, "ts": place.root, "limit": THREAD_MESSAGES, "latest": before, "inclusive": false,
         });
-        match self
-            .slack
-            .web
-            .call("conversations.replies", &arguments)
-            .await
-        {
-            Ok(answer) => {
-                let messages = answer["messages"].as_array().map(Vec::as_slice);
-                let messages = messages.unwrap_or_default().iter();
-                let earlier = messages.filter(|message| message["ts"].as_str() != Some(before));
+        match self.slack.web.replies(&arguments).await {
+            Ok(messages) => {
+                let earlier = messages
+                    .iter()
+                    .filter(|message| message["ts"].as_str() != Some(before));
                 earlier.filter_map(|message| self.past(message)).collect()
             }
             Err(refused) => {

@@ -129,6 +129,19 @@ impl Web {
         read
     }
 
+    /// The messages of a thread; `arguments` are those of the method.
+    ///
+    /// # Errors
+    ///
+    /// As `call`.
+    pub(super) async fn replies(&self, arguments: &Value) -> Result<Vec<Value>, Refused> {
+        let mut answer = self.call("conversations.replies", arguments).await?;
+        match answer["messages"].take() {
+            Value::Array(messages) => Ok(messages),
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// Whether a socket may be opened there: its address is a secret.
     pub(super) fn may_open(&self, url: &str) -> bool {
         url.starts_with("wss://") || (self.base.starts_with("http://") && url.starts_with("ws://"))

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use crate::runtime::bindings::llm as wire;
 
+use super::Wire;
+
 /// Bytes of a refusal that are kept.
 const MOST_REFUSAL: usize = 64 * 1024;
 
@@ -39,14 +41,18 @@ struct Words {
 }
 
 impl Heard {
-    pub(super) fn listen(&self, options: ChatOptions) -> ChatOptions {
+    pub(super) fn listen(&self, wire: Wire, options: ChatOptions) -> ChatOptions {
         let heard = self.clone();
-        options.with_raw_frame_fn(move |_, frame| heard.hear(frame.data))
+        options.with_raw_frame_fn(move |_, frame| {
+            heard.hear_of_model(frame.data);
+            if wire == Wire::OpenaiResponses {
+                heard.hear(frame.data);
+            }
+        })
     }
 
     /// Most frames are pieces of text, which are not parsed a second time.
     fn hear(&self, data: &str) {
-        self.hear_of_model(data);
         const KINDS: [&str; 3] = [
             "response.refusal.delta",
             "response.incomplete",

@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::guard::Guard;
 use crate::llm::Gateway;
 use crate::runtime::bindings::llm as wire;
 use crate::runtime::bindings::types::MediaSource;
@@ -10,7 +9,7 @@ use wire::{ContentPart, ErrorKind, FinishReason, Role};
 
 use super::fake::{Act, After, Fake};
 use super::requests::{media, photo, refused, round, sent, weather, with};
-use super::support::{ask, load, message, say, text_of};
+use super::support::{ask, load, message, refuses_embeddings, say, text_of};
 
 const KIND: &str = "bedrock";
 
@@ -350,17 +349,7 @@ async fn what_it_cannot_carry_is_refused() {
 #[tokio::test]
 async fn it_has_no_embeddings() {
     let up = answering(frames(&[], None)).await;
-    let request = wire::EmbedRequest {
-        model: "default".into(),
-        input: vec!["a".into()],
-        kind: wire::InputKind::Query,
-        dimensions: None,
-    };
-    let error = up.gateway(KIND).embed(request, &Guard::default()).await;
-    let error = error.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Unsupported);
-    assert!(error.message.contains("embeddings"), "{}", error.message);
-    assert_eq!(up.calls(), 0);
+    refuses_embeddings(&up, KIND).await;
 }
 
 /// A gateway for this model.

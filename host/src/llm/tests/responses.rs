@@ -9,7 +9,7 @@ use wire::{ContentPart, ErrorKind, FinishReason, RetryClass, Role};
 
 use super::fake::{self, Act, After, Fake};
 use super::requests::{media, photo, refused, round, sent, weather, with};
-use super::support::{ask, say, text_of};
+use super::support::{ask, refuses_embeddings, say, text_of};
 
 const KIND: &str = "openai-responses";
 
@@ -242,17 +242,7 @@ async fn json_and_media_are_sent_in_its_words() {
 #[tokio::test]
 async fn it_has_no_embeddings_and_needs_no_key() {
     let up = answering(&[text("I"), fake::completed(None)]).await;
-    let request = wire::EmbedRequest {
-        model: "default".into(),
-        input: vec!["a".into()],
-        kind: wire::InputKind::Query,
-        dimensions: None,
-    };
-    let error = up.gateway(KIND).embed(request, &Guard::default()).await;
-    let error = error.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Unsupported);
-    assert!(error.message.contains("embeddings"), "{}", error.message);
-    assert_eq!(up.calls(), 0);
+    refuses_embeddings(&up, KIND).await;
     let config = super::support::load(&format!(
         "[llm.providers.up]\nkind = '{KIND}'\nbase_url = '{}/v1'\n[llm.models.default]\nprovider = 'up'\nmodel = 'gpt-5-high'\n",
         up.address

@@ -7,6 +7,7 @@ use crate::guard::Guard;
 use crate::runtime::bindings::llm as wire;
 
 use super::super::Gateway;
+use super::fake::Fake;
 
 pub(crate) fn load(text: &str) -> Config {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -81,4 +82,19 @@ pub(crate) fn text_of(response: &wire::Response) -> String {
         _ => None,
     });
     parts.collect()
+}
+
+/// A provider of this kind makes no vectors, and is not asked for any.
+pub(crate) async fn refuses_embeddings(up: &Fake, kind: &str) {
+    let request = wire::EmbedRequest {
+        model: "default".into(),
+        input: vec!["a".into()],
+        kind: wire::InputKind::Query,
+        dimensions: None,
+    };
+    let error = up.gateway(kind).embed(request, &Guard::default()).await;
+    let error = error.unwrap_err();
+    assert_eq!(error.kind, wire::ErrorKind::Unsupported);
+    assert!(error.message.contains("embeddings"), "{}", error.message);
+    assert_eq!(up.calls(), 0);
 }
