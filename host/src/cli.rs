@@ -12,7 +12,6 @@ mod deliveries;
 mod doctor;
 mod events;
 mod fault;
-mod format;
 mod globals;
 mod logging;
 mod models;

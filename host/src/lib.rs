@@ -17,6 +17,7 @@ pub mod config;
 pub mod dev;
 pub mod events;
 pub mod feedback;
+mod format;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;

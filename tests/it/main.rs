@@ -32,6 +32,7 @@ mod replay;
 mod restart;
 mod simulator;
 mod slack;
+mod slack_commands;
 mod slack_files;
 mod slack_setup;
 mod suspension;

@@ -382,16 +382,20 @@ async fn what_cannot_be_delivered_is_a_dead_letter() {
 #[tokio::test]
 async fn what_is_not_signed_is_refused_before_it_is_read() {
     let (_slack, host) = with_http().await;
-    let post = async |headers: &[(&str, &str)], body: &'static str| {
+    let post_to = async |path: &str, headers: &[(&str, &str)], body: &'static str| {
         let client = reqwest::Client::new();
-        let request = client.post(format!("{}/slack/events", host.url)).body(body);
+        let request = client.post(format!("{}/slack/{path}", host.url)).body(body);
         let request = headers.iter().fold(request, |request, (name, value)| {
             request.header(*name, *value)
         });
         Answer::read(request.send().await.unwrap()).await.status
     };
+    let post = async |headers: &[(&str, &str)], body| post_to("events", headers, body).await;
     let event = r#"{"type":"url_verification","challenge":"c"}"#;
     assert_eq!(post(&[], event).await, 401);
+    let command = "command=%2Fanchorhold&text=usage&user_id=U0ALICE&channel_id=C0GENERAL";
+    assert_eq!(post_to("commands", &[], command).await, 401);
+    assert_eq!(post_to("interactivity", &[], "payload=%7B%7D").await, 401);
     let (at, signature) = ("x-slack-request-timestamp", "x-slack-signature");
     let wrong = format!("v0={}", "0".repeat(64));
     assert_eq!(post(&[(at, "1"), (signature, &wrong)], event).await, 401);

@@ -6,6 +6,7 @@
 
 mod access;
 mod answer;
+mod command;
 mod courier;
 mod event;
 mod files;

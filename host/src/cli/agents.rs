@@ -14,11 +14,11 @@ use serde_json::{Map, Value, json};
 
 use super::client::Client;
 use super::fault::{Exit, Fault};
-use super::format::{ago, short};
 use super::globals::Setting;
 use super::output::{self, Table};
 use super::wire::{items, number, text, texts};
 use crate::clock::now_ms;
+use crate::format::{ago, short};
 use settings::{parse_limit, parse_pair};
 
 /// Agents: list, settings, grants, versions

@@ -6,11 +6,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::client::Client;
-use super::format::{count, money, parse_dollars, percent, utc};
 use super::globals::Setting;
 use super::output::{self, Table};
 use super::wire::{read, word};
 use crate::channel::http::views::{BudgetView, Items};
+use crate::format::{count, money, parse_dollars, percent, utc};
 
 /// What may be spent on models: list, set, remove
 #[derive(Debug, Args)]

@@ -6,12 +6,12 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::client::Client;
-use super::format::{ago, short};
 use super::globals::Setting;
 use super::output::{self, Table};
 use super::wire::{read, word};
 use crate::channel::http::views::{Items, OutgoingView};
 use crate::clock::now_ms;
+use crate::format::{ago, short};
 
 /// Answers that go to callbacks: list, try again
 #[derive(Debug, Args)]

@@ -10,9 +10,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::fault::{Exit, Fault};
-use super::format::things;
 use super::globals::Setting;
 use super::output;
+use crate::format::things;
 use check::{Check, Verdict};
 
 /// Check the configuration, the machine and the host

@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::fault::{Exit, Fault};
-use super::format::{ago, short, things};
 use super::globals::Setting;
 use super::output::{self, Table};
 use super::wire::{items, number, text};
 use crate::clock::now_ms;
+use crate::format::{ago, short, things};
 
 /// Events: publish, schedule, follow, deliver again, dead letters
 #[derive(Debug, Args)]

@@ -5,11 +5,11 @@ use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::format::ago;
 use super::globals::Setting;
 use super::output::{self, Table};
 use super::wire::{items, number, text, texts};
 use crate::clock::now_ms;
+use crate::format::ago;
 
 /// Tokens: create, list, revoke
 #[derive(Debug, Args)]

@@ -4,11 +4,11 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::format::short;
 use super::globals::Setting;
 use super::output::{self, Table};
 use super::wire::read;
 use crate::channel::http::views::{ToolView, ToolsView};
+use crate::format::short;
 
 /// Tools and the servers that they come from: list
 #[derive(Debug, Args)]

@@ -15,12 +15,12 @@ use questions::Answer;
 use replay::Replay;
 
 use super::client::Client;
-use super::format::{ago, money, short, span, utc};
 use super::globals::Setting;
 use super::output::{self, Table, plain};
 use super::wire::{read, word};
 use crate::channel::http::views::{Items, JournalItem, TurnView};
 use crate::clock::now_ms;
+use crate::format::{ago, money, short, span, utc};
 
 /// Turns: list, answers, journals, where the time went
 #[derive(Debug, Args)]

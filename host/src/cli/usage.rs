@@ -4,12 +4,12 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 
-use super::format::{count, money};
 use super::globals::Setting;
 use super::output::{self, Table};
 use super::wire::read;
 use crate::channel::http::views::Items;
 use crate::clock::now_ms;
+use crate::format::{count, money, parse_span};
 use crate::store::UsageGroup;
 
 /// What model calls took and cost
@@ -102,27 +102,6 @@ fn sum(groups: &[UsageGroup]) -> UsageGroup {
         unpriced_calls: total(|group| group.unpriced_calls),
         ..UsageGroup::default()
     }
-}
-
-/// A time span such as `24h`, in milliseconds.
-pub(super) fn parse_span(text: &str) -> Result<i64, String> {
-    let unit_at = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit_at);
-    let unit = match unit {
-        "s" => 1_000,
-        "m" | "min" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return Err("a number and s, m, h or d, such as 24h".to_owned()),
-    };
-    let number: i64 = number
-        .parse()
-        .map_err(|_| "begins with a number".to_owned())?;
-    number
-        .checked_mul(unit)
-        .ok_or_else(|| "too long".to_owned())
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ const MIGRATIONS: &[M] = &[
     M::up(include_str!("../../../migrations/0009_budgets.sql")),
     M::up(include_str!("../../../migrations/0010_response_cache.sql")),
     M::up(include_str!("../../../migrations/0011_slack.sql")),
+    M::up(include_str!("../../../migrations/0012_people.sql")),
 ];
 
 /// How long a statement waits for another process that holds the database.

@@ -243,6 +243,8 @@ pub struct TurnRow {
 #[derive(Debug, Clone, Default)]
 pub struct TurnFilter {
     pub agent: Option<String>,
+    /// Only turns of this person.
+    pub user: Option<String>,
     pub conversation: Option<String>,
     pub status: Option<TurnStatus>,
     /// Only turns accepted at this time or later, milliseconds since 1970.
@@ -322,6 +324,7 @@ impl Store {
         let mut wanted = String::new();
         for (condition, value) in [
             ("agent =", filter.agent.as_deref()),
+            ("user_id =", filter.user.as_deref()),
             ("conversation =", filter.conversation.as_deref()),
             ("status =", filter.status.map(TurnStatus::name)),
             ("id <", filter.before.as_deref()),

@@ -82,6 +82,8 @@ pub struct UsageFilter {
     pub since: i64,
     /// Up to and without this; none is no end.
     pub until: Option<i64>,
+    /// Only calls for this person.
+    pub user: Option<String>,
 }
 
 /// A sum over calls. Of the first five there is what was asked for.
@@ -158,11 +160,15 @@ impl Store {
                 coalesce(sum(cost_micro_usd), 0) AS cost_micro_usd,
                 count(*) - count(cost_micro_usd) AS unpriced_calls
              FROM usage WHERE tenant_id = ?1 AND at >= ?2 AND (?3 IS NULL OR at < ?3)
+                AND (?4 IS NULL OR user_id = ?4)
              GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6",
             shown.join(", ")
         );
-        self.all(sql, values![tenant, filter.since, filter.until])
-            .await
+        self.all(
+            sql,
+            values![tenant, filter.since, filter.until, filter.user],
+        )
+        .await
     }
 }
 

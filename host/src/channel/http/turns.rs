@@ -134,6 +134,7 @@ pub(super) async fn list(
     let limit = page_size(query.limit);
     let filter = TurnFilter {
         agent: query.agent,
+        user: None,
         conversation: query.conversation,
         status: query.status,
         since: query.since_ms,

@@ -46,6 +46,7 @@ async fn usage(
     let filter = UsageFilter {
         since: wanted.since_ms.unwrap_or_default(),
         until: wanted.until_ms,
+        user: None,
     };
     let groups = api.host.store.usage(&caller.tenant, &by, &filter).await?;
     let accepts = headers.get(header::ACCEPT);

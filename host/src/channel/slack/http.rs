@@ -28,6 +28,7 @@ where
     Router::new()
         .route("/slack/events", post(events))
         .route("/slack/interactivity", post(interactivity))
+        .route("/slack/commands", post(commands))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(slack)
 }
@@ -59,6 +60,18 @@ async fn interactivity(
     let payload = form(&body)["payload"].take();
     let payload = read(payload.as_str().unwrap_or_default().as_bytes());
     slack.store(SlackKind::Interaction, &payload).await
+}
+
+/// Slash commands: a form. What is answered at once is nothing, so that nobody
+/// else sees that somebody asked.
+async fn commands(State(slack): State<Arc<Slack>>, headers: HeaderMap, body: Bytes) -> Response {
+    if is_ssl_check(&headers, &body) {
+        return StatusCode::OK.into_response();
+    }
+    if !slack.signed(&headers, &body) {
+        return unsigned();
+    }
+    slack.store(SlackKind::Command, &form(&body)).await
 }
 
 impl Slack {

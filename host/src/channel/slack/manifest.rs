@@ -36,13 +36,14 @@ const fn full(name: &'static str, for_what: &'static str) -> Wish {
     }
 }
 
-const SCOPES: [Wish; 11] = [
+const SCOPES: [Wish; 12] = [
     minimal("app_mentions:read", "mentions are not heard"),
     minimal(
         "assistant:write",
         "nobody sees that an agent is thinking, and there is no Stop",
     ),
     minimal("chat:write", "nothing can be answered"),
+    minimal("commands", "there is no /anchorhold"),
     minimal("im:history", "direct messages are not heard"),
     minimal(
         "users:read",
@@ -94,9 +95,14 @@ pub(crate) fn manifest(name: &str, profile: Profile, url: Option<&str>) -> Value
     };
     let mut events = json!({"bot_events": names(&EVENTS)});
     let mut interactivity = json!({"is_enabled": true});
+    let mut command = json!({
+        "command": "/anchorhold", "description": "Ask agents, and see what they do for you",
+        "usage_hint": "help", "should_escape": false,
+    });
     if let Some(url) = url {
         events["request_url"] = format!("{url}/slack/events").into();
         interactivity["request_url"] = format!("{url}/slack/interactivity").into();
+        command["url"] = format!("{url}/slack/commands").into();
     }
     json!({
         "display_information": {"name": name, "description": "Agents, each in a cell of its own"},
@@ -108,6 +114,7 @@ pub(crate) fn manifest(name: &str, profile: Profile, url: Option<&str>) -> Value
                 "messages_tab_read_only_enabled": false,
             },
             "bot_user": {"display_name": name, "always_online": true},
+            "slash_commands": [command],
         },
         "oauth_config": {"scopes": {"bot": names(&SCOPES)}},
         "settings": {

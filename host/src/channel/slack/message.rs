@@ -14,7 +14,7 @@ use super::files::{self, Files};
 use super::lanes::Trouble;
 use super::people::Person;
 use super::web::Refused;
-use super::{CHANNEL, Slack, live, mrkdwn, question};
+use super::{CHANNEL, Slack, command, live, mrkdwn, question};
 use crate::feedback;
 use crate::inbox::{Admitted, Inbound};
 use crate::registry::WhenBusy;
@@ -60,12 +60,8 @@ struct Said {
 pub(super) async fn deal_with(slack: &Arc<Slack>, item: &SlackItem) -> Result<(), Trouble> {
     let payload: Value = serde_json::from_str(&item.payload)
         .map_err(|_| Trouble::Never("it is no JSON".to_owned()))?;
-    match item.kind {
-        SlackKind::Event => {}
-        SlackKind::Interaction => return question::clicked(slack, &payload).await,
-        SlackKind::Command => {
-            return Err(Trouble::Never("there are no commands yet".to_owned()));
-        }
+    if item.kind == SlackKind::Interaction {
+        return question::clicked(slack, &payload).await;
     }
     let install = slack.own.get().context("Slack has not said who we are")?;
     if !payload.is_object() {
@@ -88,7 +84,10 @@ pub(super) async fn deal_with(slack: &Arc<Slack>, item: &SlackItem) -> Result<()
         payload: &payload,
         install,
     };
-    visit.deal_with().await
+    match item.kind {
+        SlackKind::Command => command::deal_with(&visit, &payload).await,
+        SlackKind::Event | SlackKind::Interaction => visit.deal_with().await,
+    }
 }
 
 /// One event, and where it came to.
@@ -286,6 +285,27 @@ impl Visit<'_> {
             Err(Refused::Failed { .. } | Refused::Unsure(_)) => Ok(()),
             Err(refused) => Err(Trouble::Later(anyhow!(refused))),
         }
+    }
+
+    /// A conversation that begins with something that was not said, but asked
+    /// for in another way.
+    pub(super) async fn begin(
+        &self,
+        message: Message,
+        place: Place,
+        agent: &str,
+        text: String,
+        person: &Person,
+    ) -> Result<(), Trouble> {
+        let said = Said {
+            message,
+            place,
+            agent: agent.to_owned(),
+            text,
+            name: person.name.clone(),
+            history: Vec::new(),
+        };
+        self.admit(said).await
     }
 
     async fn admit(&self, said: Said) -> Result<(), Trouble> {

@@ -81,7 +81,8 @@ pub(super) async fn ask(
     }
 }
 
-fn blocks(turn: &str, call: i64, question: &Question) -> Value {
+/// A question with its buttons.
+pub(super) fn blocks(turn: &str, call: i64, question: &Question) -> Vec<Value> {
     let mut blocks = vec![said(&question.text)];
     let button = |text: &str, style: Option<&str>, choice, approve| {
         let value = Button {
@@ -120,7 +121,7 @@ fn blocks(turn: &str, call: i64, question: &Question) -> Value {
     } else {
         blocks.push(json!({"type": "actions", "elements": buttons}));
     }
-    json!(blocks)
+    blocks
 }
 
 fn said(text: &str) -> Value {
@@ -198,6 +199,15 @@ fn verdict(button: &Button, question: Option<&Question>) -> (Verdict, String) {
 
 /// Puts what became of a question in the place of its buttons.
 async fn close(slack: &Slack, payload: &Value, outcome: &str) -> Result<(), Trouble> {
+    if payload["container"]["is_ephemeral"] == true {
+        // It is no message that can be updated: its address is good for that.
+        let url = payload["response_url"].as_str().unwrap_or_default();
+        let body = json!({"replace_original": true, "text": outcome});
+        if let Err(why) = slack.web.respond(url, &body).await {
+            info!(%why, "what became of a question is not shown");
+        }
+        return Ok(());
+    }
     let (container, message) = (&payload["container"], &payload["message"]);
     let mut blocks = message["blocks"].as_array().cloned().unwrap_or_default();
     blocks.retain(|block| block["type"] != "actions");

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::cli::format::utc;
 use crate::cli::output::{self, Table, plain};
 use crate::cli::wire::{number, text, texts};
+use crate::format::utc;
 
 pub(super) fn print(agent: &Value, json: bool) -> Result<()> {
     if json {

@@ -12,11 +12,11 @@ use super::screen::{Screen, Sight};
 use super::session::{Outcome, Session};
 use crate::channel::http::views::{NewAnswer, TurnView};
 use crate::cli::fault::report;
-use crate::cli::format::{count, money, span};
 use crate::cli::output::{self, plain};
 use crate::cli::turns::explain;
 use crate::cli::wire::{items, text};
 use crate::config::Environment;
+use crate::format::{count, money, span};
 use crate::store::TurnStatus;
 
 /// What is done after a line.

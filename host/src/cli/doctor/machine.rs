@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::check::Check;
-use crate::cli::format::{count, utc};
 use crate::cli::models;
 use crate::clock::now_ms;
 use crate::config::Config;
+use crate::format::{count, utc};
 
 /// What a live instance takes, and what the host itself takes.
 const MAPS_PER_TURN: u64 = 6;

@@ -6,10 +6,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::cli::client::Client;
-use crate::cli::format::{parse_time, things};
 use crate::cli::output;
 use crate::cli::wire::number;
 use crate::clock::now_ms;
+use crate::format::{parse_time, things};
 
 #[derive(Debug, Args)]
 pub(super) struct Replay {

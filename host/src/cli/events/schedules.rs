@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::parse_data;
 use crate::cli::client::Client;
-use crate::cli::format::{parse_time, short, utc};
 use crate::cli::output::{self, Table};
 use crate::cli::wire::{items, text};
 use crate::clock::now_ms;
+use crate::format::{parse_time, short, utc};
 
 #[derive(Debug, Args)]
 pub(super) struct Schedules {

@@ -7,9 +7,9 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::cli::client::Client;
-use crate::cli::format::{short, utc};
 use crate::cli::output;
 use crate::cli::wire::{number, text};
+use crate::format::{short, utc};
 
 /// How long to wait before asking a host again that closed the connection.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -169,7 +169,7 @@ mod tests {
         let doctor = Doctor {
             profile: Profile::Minimal,
         };
-        let me = json!({"user": "bot", "team": "T", "scopes": "chat:write,im:history,assistant:write,users:read"});
+        let me = json!({"user": "bot", "team": "T", "scopes": "chat:write,commands,im:history,assistant:write,users:read"});
         let checks = doctor.of_the_app(&me);
         let bad: Vec<_> = checks
             .iter()

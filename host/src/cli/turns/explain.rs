@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use crate::channel::http::views::{Items, JournalItem, LogItem, TurnView};
 use crate::cli::client::Client;
-use crate::cli::format::{bar, bytes, count, money, percent, short, span};
 use crate::cli::output::{self, plain};
 use crate::cli::wire::{items, read, word};
+use crate::format::{bar, bytes, count, money, percent, short, span};
 use crate::store::JournalStatus;
 use crate::turn::Receipt;
 

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use crate::channel::http::views::{FeedbackView, NewFeedback};
 use crate::cli::client::Client;
-use crate::cli::format::short;
 use crate::cli::output;
 use crate::cli::wire::word;
+use crate::format::short;
 use crate::store::Rating;
 
 #[derive(Debug, Args)]

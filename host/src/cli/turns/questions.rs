@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use crate::channel::http::views::{Items, NewAnswer, QuestionView};
 use crate::cli::client::Client;
-use crate::cli::format::{ago, short, utc};
 use crate::cli::output::{self, Table};
 use crate::cli::wire::{read, word};
 use crate::clock::now_ms;
+use crate::format::{ago, short, utc};
 use crate::turn::Expects;
 
 #[derive(Debug, Args)]

@@ -15,9 +15,9 @@ use serde_json::{Map, Value, json};
 use crate::cli::agents::upload::digest_of;
 use crate::cli::client::Client;
 use crate::cli::fault::{Exit, Fault, exit_of, in_a_line};
-use crate::cli::format::{parse_dollars, short};
 use crate::cli::output::{self, plain};
 use crate::cli::wire::read;
+use crate::format::{parse_dollars, short};
 use crate::turn::Replayed;
 use set::Set;
 

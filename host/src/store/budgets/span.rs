@@ -34,7 +34,7 @@ impl Span {
 
     /// The window that has this time: from the first millisecond to the one
     /// behind the last.
-    pub(super) fn around(self, now: i64) -> (i64, i64) {
+    pub fn around(self, now: i64) -> (i64, i64) {
         let of = |length: i64| {
             let since = now - now.rem_euclid(length);
             (since, since.saturating_add(length))

@@ -6,9 +6,10 @@ use std::fmt;
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Response, StatusCode, Url};
 use secrecy::ExposeSecret;
+use serde_json::Value;
 use thiserror::Error;
 
-use super::Web;
+use super::{Refused, Web, unsent};
 
 /// Where Slack keeps files.
 const HOSTS: [&str; 2] = ["slack.com", "slack-files.com"];
@@ -95,6 +96,47 @@ impl Web {
         }
         Err(Unread::Unanswered)
     }
+
+    /// Answers a command or a click at the address that came with it, which is
+    /// good for half an hour and five answers. It takes no token.
+    ///
+    /// # Errors
+    ///
+    /// Why it was not answered; it may be answered otherwise.
+    pub(in super::super) async fn respond(&self, url: &str, body: &Value) -> Result<(), Refused> {
+        let url = Url::parse(url).ok();
+        let Some(url) = url.filter(|url| takes_answers(url, &self.base)) else {
+            return Err(Refused::Failed {
+                error: "the address for an answer is not one of Slack's".to_owned(),
+                help: String::new(),
+            });
+        };
+        let request = self.http.post(url).timeout(self.timeout);
+        let request = request.header(CONTENT_TYPE, "application/json");
+        let sent = request.body(body.to_string()).send().await;
+        match sent.map_err(|error| unsent(&error))?.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(Refused::Failed {
+                error: format!("an answer was answered with {status}"),
+                help: String::new(),
+            }),
+        }
+    }
+}
+
+/// Where answers to commands and clicks may go: nowhere that somebody else names.
+fn takes_answers(url: &Url, base: &str) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let is_hook = matches!(host, "hooks.slack.com" | "hooks.slack-gov.com");
+    let is_plain = url.username().is_empty() && url.password().is_none();
+    is_plain && (is_here(url, base) || (is_hook && url.scheme() == "https" && url.port().is_none()))
+}
+
+/// Whether it is what stands in for Slack on this machine. The configuration
+/// takes http there alone.
+fn is_here(url: &Url, base: &str) -> bool {
+    let here = Url::parse(base).ok().filter(|base| base.scheme() == "http");
+    here.is_some_and(|here| here.origin() == url.origin())
 }
 
 /// Whether a token may be sent there: to Slack, or to what stands in for it on
@@ -103,9 +145,7 @@ fn is_slacks(url: &Url, base: &str) -> bool {
     if !url.username().is_empty() || url.password().is_some() {
         return false;
     }
-    // The configuration takes http on this machine alone.
-    let here = Url::parse(base).ok().filter(|base| base.scheme() == "http");
-    if here.is_some_and(|here| here.origin() == url.origin()) {
+    if is_here(url, base) {
         return true;
     }
     let host = url.host_str().unwrap_or_default();
@@ -167,6 +207,18 @@ mod tests {
         assert!(may("http://127.0.0.1:8090/files-pri/a", here));
         assert!(!may("http://127.0.0.1:8091/files-pri/a", here));
         assert!(!may("http://localhost:8090/files-pri/a", here));
+    }
+
+    #[test]
+    fn answers_go_to_slacks_hooks_alone() {
+        let may = |url: &str, base: &str| takes_answers(&Url::parse(url).unwrap(), base);
+        let slack = "https://slack.com/api";
+        assert!(may("https://hooks.slack.com/commands/T1/2/3", slack));
+        assert!(!may("https://slack.com/a", slack));
+        assert!(!may("https://hooks.slack.com.example.org/a", slack));
+        assert!(!may("http://hooks.slack.com/a", slack) && !may("http://127.0.0.1:1/a", slack));
+        assert!(may("http://127.0.0.1:1/a", "http://127.0.0.1:1/api"));
+        assert!(!may("http://127.0.0.1:2/a", "http://127.0.0.1:1/api"));
     }
 
     #[test]

@@ -5,8 +5,8 @@ use clap::Args;
 
 use crate::channel::http::views::{Items, TurnView};
 use crate::cli::client::Client;
-use crate::cli::usage::parse_span;
 use crate::clock::now_ms;
+use crate::format::parse_span;
 
 /// The most turns that the host lists at a time.
 const PAGE: u32 = 500;

@@ -30,9 +30,30 @@ pub(super) fn parse_time(text: &str, now_ms: i64) -> Result<i64, String> {
     if let Ok(at) = text.parse::<jiff::Timestamp>() {
         return Ok(at.as_millisecond());
     }
-    let span = super::usage::parse_span(text);
+    let span = parse_span(text);
     span.map(|span| now_ms.saturating_sub(span))
         .map_err(|_| "a time such as 2026-01-31T12:00:00Z, or how long ago, such as 24h".to_owned())
+}
+
+/// A time span such as `24h`, in milliseconds.
+pub(super) fn parse_span(text: &str) -> Result<i64, String> {
+    let unit_at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let unit = match unit {
+        "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err("a number and s, m, h or d, such as 24h".to_owned()),
+    };
+    let number: i64 = number
+        .parse()
+        .map_err(|_| "begins with a number".to_owned())?;
+    number
+        .checked_mul(unit)
+        .ok_or_else(|| "too long".to_owned())
 }
 
 /// The date of a day since 1970, by Howard Hinnant's `civil_from_days`.
