@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::capability::database;
 use crate::channel::http::fuzz_headers;
+use crate::channel::slack;
 use crate::config::{Config, Environment};
 use crate::dev::scripted::Scripted;
 use crate::registry::{Embedded, Grant, Grants, Manifest, Permit, inspect};
@@ -121,4 +122,9 @@ pub fn sql(text: &str) {
 /// Headers of an agent's response, line by line, and the same as a client's.
 pub fn headers(text: &str) {
     fuzz_headers(text.lines().filter_map(|line| line.split_once(':')));
+}
+
+/// What Slack sends, and an agent says there.
+pub fn slack(text: &str) {
+    slack::fuzzing::anything(text);
 }
