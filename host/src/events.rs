@@ -19,7 +19,7 @@ pub use publication::{Unpublishable, new_event};
 pub use schedule::{MAX_OF_AGENT, Schedules, new_schedule, too_many};
 pub use standard::{
     agent_broken, agent_registered, agent_removed, agent_updated, budget_used, dead_letter,
-    of_host, user_answered, user_feedback,
+    of_host, user_answered, user_denied, user_feedback,
 };
 
 /// The longest topic, in bytes.

@@ -326,7 +326,7 @@ async fn only_who_is_asked_can_approve_and_once() {
         .remove(0);
     assert_eq!(closed["ts"], asked["ts"]);
     assert!(
-        !closed.to_string().contains("anchorhold_answer"),
+        !closed.to_string().contains("anchorhold_answer_1"),
         "{closed:#}"
     );
     host.stop().await;

@@ -111,8 +111,11 @@ async fn what_runs_is_shown_and_stopped_by_who_asked() {
     command(&slack, ALICE, GENERAL, "stop").await;
     let stopped = told(&slack, GENERAL, 3).await;
     assert!(stopped.contains("Stopped: assistant."), "{stopped}");
-    let turns = host.get("/api/v1/turns").await.body;
-    assert_eq!(turns["items"][0]["status"], "cancelled", "{turns:#}");
+    host.wait_for("it is stopped", async || {
+        let turns = host.get("/api/v1/turns?status=cancelled").await.body;
+        turns["items"].as_array().unwrap().first().cloned()
+    })
+    .await;
     host.stop().await;
 }
 

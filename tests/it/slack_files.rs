@@ -187,3 +187,66 @@ async fn without_the_scope_a_page_to_log_in_is_no_file() {
     }
     host.stop().await;
 }
+
+/// The app's messages with files in a thread, when there are as many.
+async fn uploaded(slack: &TestSlack, ts: &str, count: usize) -> Vec<Value> {
+    slack.calls("files.completeUploadExternal", count).await;
+    let query = format!("channel={DIRECT}&thread_ts={ts}&user=U0SIMBOT");
+    let messages = slack.messages(&query, 2).await;
+    let has_files = |message: &Value| message["files"].as_array().is_some_and(|it| !it.is_empty());
+    messages.into_iter().filter(has_files).collect()
+}
+
+#[tokio::test]
+async fn files_of_an_agent_are_shown_once_whatever_slack_does() {
+    let slack = TestSlack::http().await;
+    let host = probe(slack.host())
+        .set("slack.timeout_ms", 300)
+        .set("outbox.backoff_ms", 10);
+    let host = host.start().await;
+    slack.calls("auth.test", 1).await;
+    let command = "attach a.csv 1,2\nattach b.txt hello\nsure 0.75";
+    for (number, fault) in [
+        json!({"method": "files.getUploadURLExternal", "kind": "status", "status": 503}),
+        json!({"method": "files.completeUploadExternal", "kind": "lost"}),
+        json!({"method": "chat.postMessage", "kind": "ratelimited", "retry_after": 1}),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        slack.fault(fault.clone()).await;
+        let ts = slack.say(ALICE, DIRECT, command).await;
+        let shown = uploaded(&slack, &ts, number + 1).await;
+        let files = shown[0]["files"].as_array().unwrap();
+        let names: Vec<_> = files.iter().map(|file| &file["name"]).collect();
+        assert_eq!(names, ["a.csv", "b.txt"], "{fault}: {shown:#?}");
+        host.wait_for("it is delivered", async || {
+            let pending = host.get("/api/v1/deliveries?status=pending").await.body;
+            (pending["items"] == json!([])).then_some(())
+        })
+        .await;
+        assert_eq!(uploaded(&slack, &ts, 1).await.len(), 1, "{fault}");
+        let answer = slack.answers(DIRECT, &ts, 1).await.remove(0);
+        assert_eq!(answer, "attached\nattached\nsure", "{fault}");
+    }
+    let query = format!("channel={DIRECT}&user=U0SIMBOT&contains=75%20%25%20sure");
+    slack.messages(&query, 1).await;
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn a_very_long_answer_is_a_file_where_the_app_may_write_files() {
+    let (slack, host) = with_http().await;
+    let long = format!("echo {}", "little to say ".repeat(3_000));
+    let ts = slack.say(ALICE, DIRECT, &long).await;
+    let shown = uploaded(&slack, &ts, 1).await;
+    assert_eq!(shown[0]["files"][0]["name"], "answer.md");
+    let excerpt = &slack.answers(DIRECT, &ts, 1).await[0];
+    assert!(excerpt.contains("in the file below"), "{excerpt}");
+    let scopes = ["chat:write", "im:history", "users:read", "assistant:write"];
+    slack.set(json!({"scopes": scopes})).await;
+    let ts = slack.say(ALICE, DIRECT, &long).await;
+    slack.answers(DIRECT, &ts, 4).await;
+    assert!(host.log().contains("files:write"), "{}", host.log());
+    host.stop().await;
+}

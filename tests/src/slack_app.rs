@@ -117,6 +117,19 @@ impl TestSlack {
         self.wait("calls", &format!("method={method}"), count).await
     }
 
+    /// The view of this type (`home`, `modal`) that a person has open.
+    pub async fn view(&self, user: &str, kind: &str) -> Value {
+        let mut state = self.fake.get("state").await;
+        let Value::Array(views) = state["views"].take() else {
+            panic!("no views: {state}");
+        };
+        let is_it = |view: &Value| {
+            view["user"] == user && view["body"]["type"] == kind && view["is_open"] == true
+        };
+        let view = views.into_iter().find(is_it);
+        view.unwrap_or_else(|| panic!("{user} has no open {kind}"))
+    }
+
     /// Deliveries to the host in this state, when there are as many.
     pub async fn deliveries(&self, state: &str, count: usize) -> Vec<Value> {
         self.wait("deliveries", &format!("state={state}"), count)

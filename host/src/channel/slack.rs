@@ -8,10 +8,16 @@ mod access;
 mod answer;
 mod command;
 mod courier;
+mod edit;
 mod event;
+mod feedback;
 mod files;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod history;
+mod home;
 mod http;
+mod interaction;
 mod lanes;
 mod live;
 pub(crate) mod manifest;
@@ -20,9 +26,11 @@ mod message;
 mod mrkdwn;
 mod people;
 mod question;
+mod session;
 mod signature;
 mod socket;
 mod status;
+mod upload;
 pub(crate) mod web;
 
 use std::sync::Arc;
@@ -37,14 +45,18 @@ use crate::app::Host;
 use crate::clock::now_ms;
 use crate::config;
 use crate::outbox::Outbox;
-use crate::store::{DEFAULT_TENANT, SlackDelivery, SlackInstall, SlackKind, TurnRow, TurnStatus};
+use crate::store::{
+    DEFAULT_TENANT, SlackDelivery, SlackInstall, SlackKind, TurnRow, TurnStatus, WaitRow,
+};
 use crate::turn::Feed;
+use crate::waits::question_of;
 
 pub(super) use http::router;
 
-use courier::Courier;
+use courier::{Courier, Target};
 use live::Live;
 use people::People;
+use session::Missing;
 use status::Status;
 use web::{Refused, Web};
 
@@ -54,6 +66,9 @@ const CHANNEL: &str = "slack";
 /// The most characters that a block of Markdown takes; Slack's limit is 12,000
 /// together with what it adds.
 const MAX_BLOCK: usize = 11_000;
+
+/// Questions that are looked through at a time.
+const PAGE: u32 = 256;
 
 /// How long to wait before Slack is asked again who we are.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -66,6 +81,7 @@ pub(crate) struct Slack {
     people: People,
     live: Live,
     status: Status,
+    missing: Missing,
     /// Who we are there; events wait until that is known.
     own: OnceCell<SlackInstall>,
     /// Something was stored.
@@ -89,6 +105,7 @@ impl Slack {
             people: People::default(),
             live: Live::default(),
             status: Status::default(),
+            missing: Missing::default(),
             own: OnceCell::new(),
             arrived: Notify::new(),
             config,
@@ -140,14 +157,25 @@ impl Slack {
         lanes::run(self, stop).await;
     }
 
-    /// What runs since before the host stopped is shown again.
+    /// What runs or waits since before the host stopped is shown again.
     async fn follow_unfinished(self: &Arc<Self>) -> Result<()> {
-        for turn in self.host.store.unfinished_turns().await? {
+        let store = &self.host.store;
+        for turn in store.unfinished_turns().await? {
             if let Some(feed) = self.host.feeds.get(&turn.id) {
-                self.follow(turn, feed);
+                self.follow(turn, feed, None);
             }
         }
-        Ok(())
+        let mut after = String::new();
+        loop {
+            let open = store.open_questions(DEFAULT_TENANT, &after, PAGE).await?;
+            for wait in &open {
+                self.follow_waiting(DEFAULT_TENANT, &wait.turn).await?;
+            }
+            match open.last() {
+                Some(last) if open.len() == PAGE as usize => last.turn.clone_into(&mut after),
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// A turn that waits may have more to ask when it goes on; since the host
@@ -156,6 +184,7 @@ impl Slack {
         let (store, feeds) = (&self.host.store, &self.host.feeds);
         let row = store.turn(tenant, turn).await?;
         let row = row.filter(|row| row.status == TurnStatus::Waiting);
+        let row = row.filter(|row| Target::of(row).is_some());
         let (Some(row), None) = (row, feeds.get(turn)) else {
             return Ok(());
         };
@@ -163,19 +192,34 @@ impl Slack {
         let now = store.turn_summary(tenant, turn).await?;
         if now.is_none_or(|now| now.status.is_final()) {
             feeds.close(turn);
-        } else {
-            self.follow(row, feed);
+            return Ok(());
         }
+        let asked = store.latest_question(tenant, turn).await?;
+        if let Some(wait) = asked.clone().filter(|wait| wait.settled_at.is_none()) {
+            self.ask_again(&row, &wait)?;
+        }
+        self.follow(row, feed, asked.map(|wait| wait.seq));
         Ok(())
     }
 
-    fn follow(self: &Arc<Self>, turn: TurnRow, feed: Arc<Feed>) {
-        let target = turn.callback.filter(|_| turn.channel == CHANNEL);
-        let target = target.and_then(|target| serde_json::from_str(&target).ok());
-        if let Some(target) = target {
+    /// The host may have stopped before a question stood in Slack.
+    fn ask_again(self: &Arc<Self>, turn: &TurnRow, wait: &WaitRow) -> Result<()> {
+        let (Some(target), question) = (Target::of(turn), question_of(wait)?) else {
+            return Ok(());
+        };
+        let (slack, wait) = (Arc::clone(self), wait.clone());
+        tokio::spawn(async move {
+            let place = (wait.tenant_id.as_str(), wait.turn.as_str());
+            question::ask(&slack, place, &target, wait.seq, &question).await;
+        });
+        Ok(())
+    }
+
+    fn follow(self: &Arc<Self>, turn: TurnRow, feed: Arc<Feed>, asked: Option<i64>) {
+        if let Some(target) = Target::of(&turn) {
             let user = turn.user_id.unwrap_or_default();
-            let person = user.trim_start_matches("slack:").to_owned();
-            live::follow(self, &turn.tenant_id, feed, target, person);
+            let person = user.trim_start_matches(message::AUTHOR).to_owned();
+            live::follow(self, &turn.tenant_id, feed, (target, person), asked);
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Slack; without `bot_token` nothing of it runs.
 #[derive(Debug, Clone, Deserialize)]
@@ -32,6 +32,12 @@ pub struct Slack {
     pub timeout_ms: u64,
     /// A line below each answer: which agent, what it cost.
     pub footer: bool,
+    /// Buttons below each answer: good, bad.
+    pub feedback: bool,
+    /// What people may ask first, shown in the conversation with the app.
+    pub prompts: Vec<Prompt>,
+    /// Messages of bots in a row that a thread may have answered.
+    pub max_bot_messages: u32,
     /// Files of a message that are read.
     pub max_files: usize,
     /// Of one of them, in bytes.
@@ -39,6 +45,19 @@ pub struct Slack {
     /// Of those of a message together, in bytes.
     pub max_files_bytes: u64,
 }
+
+/// Something that people may ask.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prompt {
+    /// What the button says.
+    pub title: String,
+    /// What is then asked.
+    pub message: String,
+}
+
+/// Slack shows so many.
+const MOST_PROMPTS: usize = 4;
 
 /// Who may talk to an agent; what is not named is not asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -56,8 +75,12 @@ pub struct SlackAccess {
     pub guests: bool,
     /// People of other workspaces may, where a channel is shared.
     pub outsiders: bool,
+    /// Ids of other bots that may, where they mention the app; none without it.
+    pub bots: Vec<String>,
     /// Not in direct messages.
     pub no_direct_messages: bool,
+    /// Not in channels, where others read what it says.
+    pub only_direct_messages: bool,
 }
 
 impl Default for Slack {
@@ -74,6 +97,9 @@ impl Default for Slack {
             agents: BTreeMap::new(),
             timeout_ms: 10_000,
             footer: true,
+            feedback: true,
+            prompts: Vec::new(),
+            max_bot_messages: 3,
             max_files: 10,
             max_file_bytes: 4 << 20,
             // All that an agent shows a model has to fit into one host call.
@@ -114,6 +140,16 @@ impl Slack {
                 "[slack] sockets is {}, but Slack allows 1 to 10",
                 self.sockets
             );
+        }
+        if !(1..=100).contains(&self.max_bot_messages) {
+            bail!(
+                "[slack] max_bot_messages is {}, but can be 1 to 100",
+                self.max_bot_messages
+            );
+        }
+        let is_empty = |prompt: &Prompt| prompt.title.is_empty() || prompt.message.is_empty();
+        if self.prompts.len() > MOST_PROMPTS || self.prompts.iter().any(is_empty) {
+            bail!("[slack] prompts are at most {MOST_PROMPTS}, each with a title and a message");
         }
         if !is_safe(&self.api_base_url) {
             bail!(

@@ -74,6 +74,17 @@ pub fn user_feedback(tenant: &str, agent: &str, turn: &str, rating: Rating) -> N
     of_host(tenant, "user.feedback", &data)
 }
 
+/// A person may not use an agent (in a channel of Slack).
+pub fn user_denied(
+    tenant: &str,
+    user: &str,
+    (channel, agent): (&str, &str),
+    why: &str,
+) -> NewEvent {
+    let data = json!({ "agent": agent, "user": user, "channel": channel, "why": why });
+    of_host(tenant, "user.denied", &data)
+}
+
 /// What happened to one agent arrives in order.
 fn of_agent(tenant: &str, agent: &str, topic: &str, data: &Value) -> NewEvent {
     NewEvent {

@@ -217,6 +217,18 @@ impl Store {
         .await
     }
 
+    /// Where a part of an answer is in Slack; none if it is not.
+    pub async fn slack_post(
+        &self,
+        tenant: &str,
+        turn: &str,
+        part: i64,
+    ) -> Result<Option<SlackPost>> {
+        let sql = "SELECT turn, part, channel, ts, state, begun_at FROM slack_posts
+                   WHERE tenant_id = ?1 AND turn = ?2 AND part = ?3 AND state <> 'begun'";
+        self.one(sql, values![tenant, turn, part]).await
+    }
+
     /// Whose answer a message is.
     pub async fn turn_of_slack_post(
         &self,

@@ -297,6 +297,13 @@ impl Store {
         self.one(sql, values![tenant, id]).await
     }
 
+    /// What a turn ended with, encoded; none where it did not.
+    pub async fn turn_output(&self, tenant: &str, id: &str) -> Result<Option<Vec<u8>>> {
+        let sql = "SELECT output FROM turns WHERE tenant_id = ?1 AND id = ?2";
+        let output: Option<(Option<Vec<u8>>,)> = self.one(sql, values![tenant, id]).await?;
+        Ok(output.and_then(|(output,)| output))
+    }
+
     /// The turn that took an idempotency key.
     pub async fn turn_of_key(
         &self,

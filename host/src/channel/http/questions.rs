@@ -17,6 +17,9 @@ use crate::store::{Scope, Store, WaitRow};
 use crate::turn::{FeedEvent, Verdict};
 use crate::waits::{Answer, Unanswerable, question_of};
 
+/// How ids of people of Slack begin.
+const SLACK: &str = "slack:";
+
 /// The longest text of an answer, in bytes.
 const MAX_TEXT_BYTES: usize = 64 << 10;
 
@@ -114,14 +117,26 @@ fn answer_of(caller: &Caller, new: NewAnswer) -> Result<Answer, Problem> {
         None if text.is_empty() => return Err(invalid("say text, or approve true or false")),
         None => Verdict::Text(text),
     };
-    let user = new.user.unwrap_or_else(|| caller.name.clone());
     Ok(Answer {
         call: new.call,
         verdict,
-        by: types::Author {
-            id: format!("http:{user}"),
-            name: Some(user),
-        },
+        by: author(caller, new.user)?,
+    })
+}
+
+/// Who answers. For people of another channel only operators speak.
+fn author(caller: &Caller, user: Option<String>) -> Result<types::Author, Problem> {
+    let user = user.unwrap_or_else(|| caller.name.clone());
+    if user.starts_with(SLACK) {
+        caller.require(Scope::Admin)?;
+        return Ok(types::Author {
+            id: user,
+            name: None,
+        });
+    }
+    Ok(types::Author {
+        id: format!("http:{user}"),
+        name: Some(user),
     })
 }
 

@@ -51,6 +51,31 @@ pub(super) async fn may(
     Ok(Err(format!("{agent} {why}")))
 }
 
+/// Whether another bot may talk to an agent in a channel.
+///
+/// # Errors
+///
+/// If it is not known who we are.
+pub(super) fn bot_may(
+    slack: &Slack,
+    agent: &str,
+    bot: &str,
+    channel: &str,
+) -> Result<bool, Trouble> {
+    let install = slack.own.get().context("Slack has not said who we are")?;
+    let Some(access) = slack.config.agents.get(agent) else {
+        return Ok(false);
+    };
+    let is_named = access.bots.iter().any(|one| one == bot);
+    let place = (channel, false);
+    Ok(is_named && allows(access, agent, &Person::default(), place, &install.id).is_ok())
+}
+
+/// Whether an id is of a bot.
+pub(super) fn is_bot(id: &str) -> bool {
+    id.starts_with('B')
+}
+
 /// Nobody is let in of whom nothing is known.
 fn unknown(user: &str, refused: Refused) -> Trouble {
     match refused {
@@ -83,6 +108,8 @@ pub(super) fn allows(
         "does not answer guests. Ask a member of this workspace, or its administrator."
     } else if is_direct && access.no_direct_messages {
         "does not answer direct messages. Mention it in a channel."
+    } else if !is_direct && access.only_direct_messages {
+        "answers in direct messages only. Write to it there."
     } else if !is_direct && !is_in(&access.channels, channel) {
         "does not answer in this channel. Ask the administrator where it does."
     } else if !is_in(&access.teams, team) {
@@ -151,6 +178,11 @@ mod tests {
         };
         assert!(!may(&access, &member(), CHANNEL) && !may(&access, &member(), DIRECT));
         assert!(may(&access, &member(), ("C2", false)));
+        let private = SlackAccess {
+            only_direct_messages: true,
+            ..SlackAccess::default()
+        };
+        assert!(!may(&private, &member(), CHANNEL) && may(&private, &member(), DIRECT));
         let elsewhere = SlackAccess {
             teams: Some(vec!["T2".to_owned()]),
             ..SlackAccess::default()

@@ -1,7 +1,7 @@
 //! `/anchorhold`: what people ask the host itself. It is answered to them alone;
 //! only what an agent is asked stands in the channel.
 
-mod told;
+pub(super) mod told;
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use super::web::Refused;
 use super::{CHANNEL, Slack, mrkdwn, question};
 use crate::clock::now_ms;
 use crate::store::{AnsweringAgent, SlackPostState, TurnFilter, TurnSummary};
+use crate::turn::Question;
 use crate::waits::question_of;
 
 /// Agents that are looked through.
@@ -28,7 +29,7 @@ const MOST_TURNS: u32 = 100;
 const MOST_QUESTIONS: u32 = 200;
 const MOST_SHOWN: usize = 10;
 
-const HELP: &str = "`/anchorhold agents` who is here for you
+pub(super) const HELP: &str = "`/anchorhold agents` who is here for you
 `/anchorhold ask AGENT TEXT` asks an agent, in this channel
 `/anchorhold status` what runs for you
 `/anchorhold stop` stops what runs for you in this channel; in a direct message, everywhere
@@ -135,9 +136,10 @@ pub(super) async fn deal_with(visit: &Visit<'_>, payload: &Value) -> Result<(), 
         return Err(Trouble::Never(why.to_owned()));
     };
     let person = access::person(visit.slack, asked.user).await?;
-    let agents = usable(visit, &asked, &person).await?;
+    let who = (asked.user, &person);
+    let agents = usable(visit, who, asked.place()).await?;
     let reply = if agents.is_empty() {
-        refusal(visit, &asked, &person).await?
+        refusal(visit, who, asked.place()).await?.into()
     } else {
         match reply(visit, &asked, &person, &agents).await? {
             Some(reply) => reply,
@@ -147,19 +149,23 @@ pub(super) async fn deal_with(visit: &Visit<'_>, payload: &Value) -> Result<(), 
     say(visit.slack, &asked, &reply).await
 }
 
-/// The agents that this person may ask here.
-async fn usable(
+/// The agents that this person may ask in a channel (by id, and whether it is a
+/// direct message).
+///
+/// # Errors
+///
+/// Why that cannot be known.
+pub(super) async fn usable(
     visit: &Visit<'_>,
-    asked: &Asked<'_>,
-    person: &Person,
+    who: (&str, &Person),
+    place: (&str, bool),
 ) -> Result<Vec<AnsweringAgent>, Trouble> {
     let store = &visit.slack.host.store;
     let tenant = &visit.item.tenant_id;
     let all = store.answering_agents(tenant, "", MOST_AGENTS).await?;
     let mut usable = Vec::new();
     for agent in all {
-        let who = (asked.user, person);
-        let may = access::may(visit.slack, &agent.name, who, asked.place()).await?;
+        let may = access::may(visit.slack, &agent.name, who, place).await?;
         if may.is_ok() {
             usable.push(agent);
         }
@@ -168,20 +174,21 @@ async fn usable(
 }
 
 /// Why there is nobody for them.
-async fn refusal(visit: &Visit<'_>, asked: &Asked<'_>, person: &Person) -> Result<Reply, Trouble> {
+///
+/// # Errors
+///
+/// Why that cannot be known.
+pub(super) async fn refusal(
+    visit: &Visit<'_>,
+    who: (&str, &Person),
+    place: (&str, bool),
+) -> Result<String, Trouble> {
     let agent = &visit.slack.config.agent;
-    let may = access::may(visit.slack, agent, (asked.user, person), asked.place()).await?;
-    let Err(why) = may else {
-        return Ok("There is no agent here yet. The administrator can add one to the host's plugins folder.".to_owned().into());
+    let Err(why) = access::may(visit.slack, agent, who, place).await? else {
+        return Ok("There is no agent here yet. The administrator can add one to the host's plugins folder.".to_owned());
     };
-    metrics::counter!("anchorhold_slack_denied_total").increment(1);
-    info!(
-        user = asked.user,
-        channel = asked.channel,
-        why,
-        "somebody may not use the command"
-    );
-    Ok(why.into())
+    visit.denied(who.0, (place.0, agent), &why).await;
+    Ok(why)
 }
 
 /// None where nothing is left to say.
@@ -213,7 +220,15 @@ async fn reply(
 }
 
 /// A person's turns, newest first.
-async fn turns(visit: &Visit<'_>, user: &str, limit: u32) -> Result<Vec<TurnSummary>, Trouble> {
+///
+/// # Errors
+///
+/// If the store fails.
+pub(super) async fn turns(
+    visit: &Visit<'_>,
+    user: &str,
+    limit: u32,
+) -> Result<Vec<TurnSummary>, Trouble> {
     let filter = TurnFilter {
         user: Some(author_id(user)),
         limit,
@@ -356,24 +371,39 @@ async fn post(
 
 /// What waits for this person, with its buttons.
 async fn approvals(visit: &Visit<'_>, user: &str) -> Result<Reply, Trouble> {
-    let (store, tenant) = (&visit.slack.host.store, &visit.item.tenant_id);
-    let author = author_id(user);
-    let mut blocks = Vec::new();
-    let mut shown = 0;
-    for wait in store.open_questions(tenant, "", MOST_QUESTIONS).await? {
-        let question = question_of(&wait)?;
-        if question.who.contains(&author) && shown < MOST_SHOWN {
-            shown += 1;
-            blocks.extend(question::blocks(&wait.turn, wait.seq, &question));
-        }
-    }
-    if blocks.is_empty() {
+    let questions = questions(visit, user).await?;
+    if questions.is_empty() {
         return Ok("Nothing waits for you.".to_owned().into());
     }
+    let blocks = questions
+        .iter()
+        .flat_map(|(turn, call, question)| question::blocks(turn, *call, question));
     Ok(Reply {
         text: "What waits for you:".to_owned(),
-        blocks: Some(json!(blocks)),
+        blocks: Some(blocks.collect()),
     })
+}
+
+/// The questions that this person may answer, each with its turn and its place
+/// there.
+///
+/// # Errors
+///
+/// If the store fails.
+pub(super) async fn questions(
+    visit: &Visit<'_>,
+    user: &str,
+) -> Result<Vec<(String, i64, Question)>, Trouble> {
+    let (store, tenant) = (&visit.slack.host.store, &visit.item.tenant_id);
+    let author = author_id(user);
+    let mut questions = Vec::new();
+    for wait in store.open_questions(tenant, "", MOST_QUESTIONS).await? {
+        let question = question_of(&wait)?;
+        if question.who.contains(&author) && questions.len() < MOST_SHOWN {
+            questions.push((wait.turn, wait.seq, question));
+        }
+    }
+    Ok(questions)
 }
 
 /// Says something to who asked alone: by the address that Slack gave for it, or

@@ -10,12 +10,14 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::answer::{self, METADATA};
+use super::answer::{Answer, METADATA};
+use super::session::{self, State};
+use super::upload::{Given, Upload};
 use super::web::Refused;
 use super::{CHANNEL, Slack};
 use crate::clock::now_ms;
 use crate::outbox::{self, Undelivered};
-use crate::store::{Outgoing, SlackPost, SlackPostState};
+use crate::store::{Outgoing, SlackPost, SlackPostState, TurnRow};
 
 /// How long after the time-out a message may still come up.
 const LATE: Duration = Duration::from_secs(10);
@@ -27,6 +29,15 @@ pub(super) struct Target {
     pub(super) thread_ts: String,
     /// Where the app is installed.
     pub(super) team: String,
+}
+
+impl Target {
+    /// Where the answer of a turn goes; none where that is not Slack.
+    pub(super) fn of(turn: &TurnRow) -> Option<Self> {
+        let target = turn.callback.as_deref();
+        let target = target.filter(|_| turn.channel == CHANNEL)?;
+        serde_json::from_str(target).ok()
+    }
 }
 
 pub(super) struct Courier(Arc<Slack>);
@@ -47,33 +58,59 @@ impl outbox::Courier for Courier {
             let target = serde_json::from_str(&outgoing.target);
             let target: Target =
                 target.map_err(|error| never(format!("no place in Slack: {error}")))?;
-            let turn = self
-                .0
-                .host
-                .store
-                .turn_summary(&outgoing.tenant_id, &outgoing.turn);
-            let turn = turn
-                .await
-                .map_err(|error| later(format!("{error:#}"), None))?;
+            let store = &self.0.host.store;
+            let turn = store
+                .turn_summary(&outgoing.tenant_id, &outgoing.turn)
+                .await;
+            let turn = turn.map_err(|error| later(format!("{error:#}"), None))?;
             let turn = turn.ok_or_else(|| never("the turn of an answer is gone".to_owned()))?;
             let shown = self.0.live.end(&outgoing.turn).await;
-            let parts = answer::parts(&turn, self.0.config.footer);
-            // Only a whole answer is what was shown and a rest.
-            let mut shown = shown.filter(|_| parts.len() == 1);
-            for (number, part) in (0..).zip(parts) {
-                let delivery = Delivery {
-                    shown: shown.take(),
-                    slack: &self.0,
-                    outgoing,
-                    target: &target,
-                    number,
-                };
-                delivery.deliver(part).await?;
-            }
-            Ok(())
+            let output = store.turn_output(&outgoing.tenant_id, &outgoing.turn).await;
+            let output = output.map_err(|error| later(format!("{error:#}"), None))?;
+            let answer = Answer::of(&turn, output.as_deref(), &self.0.config);
+            let rest = async {
+                if shown.is_session {
+                    session::show(&self.0, &target, State::Active).await;
+                }
+            };
+            let brought = bring(&self.0, outgoing, &target, answer, shown.text);
+            tokio::join!(brought, rest).0
         }
         .boxed()
     }
+}
+
+/// Brings an answer, of which its first message shows a text.
+async fn bring(
+    slack: &Slack,
+    outgoing: &Outgoing,
+    target: &Target,
+    mut answer: Answer<'_>,
+    shown: Option<String>,
+) -> Result<(), Undelivered> {
+    let upload = Upload {
+        slack,
+        outgoing,
+        target,
+    };
+    let given = upload.give(&answer.files).await?;
+    if matches!(given, Given::Refused) {
+        answer.without_files();
+    }
+    let parts = answer.parts();
+    // Only a whole answer is what was shown and a rest.
+    let mut shown = shown.filter(|_| parts.len() == 1);
+    for (number, part) in (0..).zip(parts) {
+        let delivery = Delivery {
+            shown: shown.take(),
+            slack,
+            outgoing,
+            target,
+            number,
+        };
+        delivery.deliver(part).await?;
+    }
+    upload.show(given).await
 }
 
 /// One part of an answer.
@@ -135,24 +172,11 @@ impl Delivery<'_> {
             (Ok(_), Some(_)) => return self.posted(ts).await,
             // It has stopped before: what it shows is replaced.
             (Ok(_) | Err(Refused::Failed { .. }), _) => {}
-            (Err(refused), _) => return Err(self.refused(refused).await),
+            (Err(refused), _) => return Err(undelivered(self.slack, refused).await),
         }
         match self.slack.web.call("chat.update", &part).await {
             Ok(_) => self.posted(ts).await,
-            Err(refused) => Err(self.refused(refused).await),
-        }
-    }
-
-    /// What may be done about a refusal of something that can be done twice.
-    async fn refused(&self, refused: Refused) -> Undelivered {
-        self.slack.note(&refused).await;
-        match refused {
-            Refused::Limited(wait) => later("Slack wants fewer calls".to_owned(), Some(wait)),
-            Refused::Unreachable(why) | Refused::Unsure(why) => later(why, None),
-            refused @ Refused::Failed { .. } if refused.is_of_the_token() => {
-                later(refused.to_string(), None)
-            }
-            refused @ Refused::Failed { .. } => never(refused.to_string()),
+            Err(refused) => Err(undelivered(self.slack, refused).await),
         }
     }
 
@@ -176,7 +200,7 @@ impl Delivery<'_> {
         };
         if let Refused::Unsure(why) = refused {
             // What is written down stays: nobody knows.
-            return Err(later(why, Some(self.until_it_is_sure())));
+            return Err(later(why, Some(until_it_is_sure(self.slack))));
         }
         let Outgoing {
             tenant_id, turn, ..
@@ -189,46 +213,21 @@ impl Delivery<'_> {
         not_posted
             .await
             .map_err(|error| later(format!("{error:#}"), None))?;
-        Err(self.refused(refused).await)
+        Err(undelivered(self.slack, refused).await)
     }
 
     /// Finds a message that may have been sent, by what we wrote on it.
     async fn look_for(&self, begun: &SlackPost) -> Result<Option<String>, Undelivered> {
-        let sure_at = begun.begun_at + millis(self.until_it_is_sure());
-        if let Ok(wait @ 1..) = u64::try_from(sure_at - now_ms()) {
-            let wait = Duration::from_millis(wait);
-            return Err(later(
-                "it may have been sent; Slack is asked soon".to_owned(),
-                Some(wait),
-            ));
-        }
-        let oldest = format!("{}.000000", (begun.begun_at / 1_000) - 60);
-        let arguments = json!({
-            "channel": self.target.channel, "ts": self.target.thread_ts, "oldest": oldest,
-            "include_all_metadata": true, "limit": 200,
-        });
-        match self.slack.web.replies(&arguments).await {
-            Ok(messages) => {
-                let ours = messages.iter().find(|message| self.is_this(message));
-                Ok(ours
-                    .and_then(|message| message["ts"].as_str())
-                    .map(str::to_owned))
-            }
+        wait_until_sure(self.slack, begun.begun_at)?;
+        let part = (self.outgoing.turn.as_str(), self.number);
+        let found = find_ours(self.slack, self.target, part, begun.begun_at).await;
+        match found {
+            Ok(ts) => Ok(ts),
             Err(refused @ Refused::Failed { .. }) => Err(never(format!(
                 "it may have been sent, and the thread cannot be read to find out ({refused}); look there, and try it again if it is not"
             ))),
-            Err(Refused::Limited(wait)) => {
-                Err(later("Slack wants fewer calls".to_owned(), Some(wait)))
-            }
-            Err(refused) => Err(later(refused.to_string(), None)),
+            Err(refused) => Err(undelivered(self.slack, refused).await),
         }
-    }
-
-    fn is_this(&self, message: &Value) -> bool {
-        let payload = &message["metadata"]["event_payload"];
-        message["metadata"]["event_type"] == METADATA
-            && payload["turn"] == self.outgoing.turn.as_str()
-            && payload["part"] == self.number
     }
 
     async fn posted(&self, ts: &str) -> Result<(), Undelivered> {
@@ -244,20 +243,81 @@ impl Delivery<'_> {
             .await
             .map_err(|error| later(format!("{error:#}"), None))
     }
+}
 
-    fn until_it_is_sure(&self) -> Duration {
-        Duration::from_millis(self.slack.config.timeout_ms) + LATE
+/// What may be done about a refusal of something that can be done twice.
+pub(super) async fn undelivered(slack: &Slack, refused: Refused) -> Undelivered {
+    slack.note(&refused).await;
+    match refused {
+        Refused::Limited(wait) => later("Slack wants fewer calls".to_owned(), Some(wait)),
+        Refused::Unreachable(why) | Refused::Unsure(why) => later(why, None),
+        refused @ Refused::Failed { .. } if refused.is_of_the_token() => {
+            later(refused.to_string(), None)
+        }
+        refused @ Refused::Failed { .. } => never(refused.to_string()),
     }
+}
+
+/// The time of a message of ours in a thread, by what we wrote on it; none if it
+/// is not there.
+///
+/// # Errors
+///
+/// Why the thread cannot be read.
+pub(super) async fn find_ours(
+    slack: &Slack,
+    target: &Target,
+    (turn, part): (&str, i64),
+    begun_at: i64,
+) -> Result<Option<String>, Refused> {
+    let oldest = format!("{}.000000", (begun_at / 1_000) - 60);
+    let arguments = json!({
+        "channel": target.channel, "ts": target.thread_ts, "oldest": oldest,
+        "include_all_metadata": true, "limit": 200,
+    });
+    let messages = slack.web.replies(&arguments).await?;
+    let is_it = |message: &&Value| {
+        let payload = &message["metadata"]["event_payload"];
+        message["metadata"]["event_type"] == METADATA
+            && payload["turn"] == turn
+            && payload["part"] == part
+    };
+    let found = messages.iter().find(is_it);
+    Ok(found
+        .and_then(|message| message["ts"].as_str())
+        .map(str::to_owned))
+}
+
+/// What was begun then may still come up; when that is over Slack can be asked.
+pub(super) fn wait_until_sure(slack: &Slack, begun_at: i64) -> Result<(), Undelivered> {
+    match unsure_for(slack, begun_at) {
+        Some(wait) => Err(later(
+            "it may have been sent; Slack is asked soon".to_owned(),
+            Some(wait),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// How long what was begun then may still come up.
+pub(super) fn unsure_for(slack: &Slack, begun_at: i64) -> Option<Duration> {
+    let sure_at = begun_at + millis(until_it_is_sure(slack));
+    let wait = u64::try_from(sure_at - now_ms()).ok()?;
+    (wait > 0).then(|| Duration::from_millis(wait))
+}
+
+fn until_it_is_sure(slack: &Slack) -> Duration {
+    Duration::from_millis(slack.config.timeout_ms) + LATE
 }
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn later(error: String, after: Option<Duration>) -> Undelivered {
+pub(super) fn later(error: String, after: Option<Duration>) -> Undelivered {
     Undelivered::Later { error, after }
 }
 
-fn never(error: String) -> Undelivered {
+pub(super) fn never(error: String) -> Undelivered {
     Undelivered::Never(error)
 }

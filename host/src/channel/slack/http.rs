@@ -116,7 +116,7 @@ fn is_ssl_check(headers: &HeaderMap, body: &[u8]) -> bool {
 }
 
 /// A form as an object of texts.
-fn form(body: &[u8]) -> Value {
+pub(super) fn form(body: &[u8]) -> Value {
     let pairs = form_urlencoded::parse(body);
     let fields = pairs.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())));
     Value::Object(fields.collect::<Map<_, _>>())

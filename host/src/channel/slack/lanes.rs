@@ -55,6 +55,8 @@ pub(super) fn lane(kind: SlackKind, payload: &Value) -> String {
         "/channel/id",
         "/channel_id",
         "/container/channel_id",
+        // The home tab and forms have none.
+        "/user/id",
     ]);
     let thread = first(&[
         "/thread_ts",

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::courier::Target;
 use super::markdown;
 use super::question;
+use super::session::{self, State};
 use super::web::Refused;
 use super::{MAX_BLOCK, Slack};
 use crate::turn::{Feed, FeedEvent};
@@ -26,6 +27,20 @@ const PACE: Duration = Duration::from_millis(800);
 /// Slack ends a growing message after five minutes.
 const LIFETIME: Duration = Duration::from_secs(240);
 
+/// Slack takes some fifty updates a minute, of all messages together.
+const BETWEEN_UPDATES: Duration = Duration::from_secs(3);
+
+/// How a message grows.
+#[derive(Debug, Clone, Copy, Default)]
+enum Way {
+    /// By what is added to it.
+    #[default]
+    Stream,
+    /// By what it shows, again and again: where a workspace has no streams, and
+    /// after a stream's time. Since when it shows that.
+    Update(Option<Instant>),
+}
+
 /// What a turn shows in Slack so far.
 #[derive(Default)]
 struct Growing {
@@ -33,6 +48,9 @@ struct Growing {
     ts: Option<String>,
     /// The text that is in it.
     shown: String,
+    way: Way,
+    /// Slack shows that an agent is at work.
+    is_session: bool,
     /// It shows something else than the text, or takes no more.
     is_broken: bool,
     /// The courier has it.
@@ -45,18 +63,40 @@ type Entry = Arc<tokio::sync::Mutex<Growing>>;
 #[derive(Default)]
 pub(super) struct Live(Mutex<HashMap<String, Entry>>);
 
+/// What a turn shows at its end.
+#[derive(Default)]
+pub(super) struct Shown {
+    /// The text that its message has, if nothing else is in it.
+    pub(super) text: Option<String>,
+    /// Slack shows that an agent is at work.
+    pub(super) is_session: bool,
+}
+
 impl Live {
-    /// Ends what a turn shows; answers the text that its message has, if nothing
-    /// else is in it.
-    pub(super) async fn end(&self, turn: &str) -> Option<String> {
-        let entry = self.map().remove(turn)?;
+    /// Ends what a turn shows.
+    pub(super) async fn end(&self, turn: &str) -> Shown {
+        let Some(entry) = self.map().remove(turn) else {
+            return Shown::default();
+        };
         let mut growing = entry.lock().await;
         growing.is_over = true;
-        (!growing.is_broken).then(|| std::mem::take(&mut growing.shown))
+        Shown {
+            text: (!growing.is_broken).then(|| std::mem::take(&mut growing.shown)),
+            is_session: growing.is_session,
+        }
     }
 
-    fn begin(&self, turn: &str) -> Entry {
-        Arc::clone(self.map().entry(turn.to_owned()).or_default())
+    /// A turn begins to be shown, or is again; Slack may show a session of it.
+    fn begin(&self, turn: &str, is_session: bool) -> Entry {
+        let mut map = self.map();
+        let entry = map.entry(turn.to_owned());
+        let entry = entry.or_insert_with(|| {
+            Arc::new(tokio::sync::Mutex::new(Growing {
+                is_session,
+                ..Growing::default()
+            }))
+        });
+        Arc::clone(entry)
     }
 
     fn map(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
@@ -64,16 +104,17 @@ impl Live {
     }
 }
 
-/// Shows a turn in its thread until it ends. `person` is who asked.
+/// Shows a turn in its thread (with who asked) until it ends. `asked` is its
+/// question that may be open.
 pub(super) fn follow(
     slack: &Arc<Slack>,
     tenant: &str,
     feed: Arc<Feed>,
-    target: Target,
-    person: String,
+    (target, person): (Target, String),
+    asked: Option<i64>,
 ) {
     let follower = Follower {
-        entry: slack.live.begin(&feed.turn),
+        entry: slack.live.begin(&feed.turn, asked.is_some()),
         slack: Arc::clone(slack),
         tenant: tenant.to_owned(),
         turn: feed.turn.clone(),
@@ -82,6 +123,7 @@ pub(super) fn follow(
         began: Instant::now(),
         pending: String::new(),
         tasks: Vec::new(),
+        asked,
     };
     tokio::spawn(follower.run(feed));
 }
@@ -98,6 +140,8 @@ struct Follower {
     pending: String,
     /// Tools that are not shown yet.
     tasks: Vec<Value>,
+    /// The question whose buttons may be there.
+    asked: Option<i64>,
 }
 
 impl Follower {
@@ -109,13 +153,17 @@ impl Follower {
         let mut is_thinking = false;
         loop {
             tokio::select! {
-                event = reader.next() => match event {
-                    Some((_, event)) if !event.is_last() => self.take(event).await,
-                    _ => return,
-                },
+                event = reader.next() => {
+                    let Some((_, event)) = event else { return };
+                    self.close_question(&event).await;
+                    if event.is_last() {
+                        return;
+                    }
+                    self.take(event).await;
+                }
                 _ = ticks.tick() => {
-                    if !std::mem::replace(&mut is_thinking, true) {
-                        self.say_that_it_thinks().await;
+                    if !std::mem::replace(&mut is_thinking, true) && self.asked.is_none() {
+                        self.show(State::Processing).await;
                     }
                     if self.began.elapsed() >= QUICK && self.grow().await.is_none() {
                         // Questions are asked all the same.
@@ -124,6 +172,19 @@ impl Follower {
                     }
                 }
             }
+        }
+    }
+
+    /// A turn that goes on has no open question.
+    async fn close_question(&mut self, event: &FeedEvent) {
+        if matches!(event, FeedEvent::Queued { .. } | FeedEvent::Waiting) {
+            return;
+        }
+        if let Some(call) = self.asked.take() {
+            if !event.is_last() {
+                self.show(State::Processing).await;
+            }
+            question::close_answered(&self.slack, &self.tenant, &self.turn, call).await;
         }
     }
 
@@ -147,6 +208,8 @@ impl Follower {
             FeedEvent::Asked { call, question } => {
                 let place = (self.tenant.as_str(), self.turn.as_str());
                 question::ask(&self.slack, place, &self.target, call, &question).await;
+                self.asked = Some(call);
+                self.show(State::Suspended).await;
             }
             FeedEvent::Queued { .. }
             | FeedEvent::Started
@@ -157,18 +220,12 @@ impl Follower {
         }
     }
 
-    /// A receipt, where Slack has a place for it.
-    async fn say_that_it_thinks(&self) {
-        let arguments = json!({
-            "channel_id": self.target.channel, "thread_ts": self.target.thread_ts, "status": "is thinking…",
-        });
-        let said = self
-            .slack
-            .web
-            .call("assistant.threads.setStatus", &arguments)
-            .await;
-        if let Err(error) = said {
-            debug!(%error, "Slack shows no status");
+    /// Shows how the turn is, until its answer is brought.
+    async fn show(&self, state: State) {
+        let mut growing = self.entry.lock().await;
+        if !growing.is_over {
+            growing.is_session = true;
+            session::show(&self.slack, &self.target, state).await;
         }
     }
 
@@ -179,26 +236,21 @@ impl Follower {
         if growing.is_over || growing.is_broken {
             return None;
         }
-        let is_full = growing.shown.chars().count() + self.pending.chars().count() > MAX_BLOCK;
-        if is_full || self.began.elapsed() > LIFETIME {
+        if growing.shown.chars().count() + self.pending.chars().count() > MAX_BLOCK {
             growing.is_broken = true;
             return None;
         }
-        let chunks = self.chunks();
-        if chunks.is_empty() {
-            return Some(());
-        }
-        let grown = match growing.ts.clone() {
-            Some(ts) => self.append(&ts, &chunks).await,
-            None => self.start(&mut growing, &chunks).await,
+        let grown = match (growing.way, growing.ts.clone()) {
+            (Way::Stream, Some(ts)) if self.began.elapsed() > LIFETIME => {
+                self.end_stream(&mut growing, &ts).await
+            }
+            (Way::Stream, Some(ts)) => self.append(&mut growing, &ts).await,
+            (Way::Stream, None) => self.start(&mut growing).await,
+            (Way::Update(at), Some(ts)) => self.update(&mut growing, at, &ts).await,
+            (Way::Update(_), None) => self.post(&mut growing).await,
         };
         match grown {
-            Ok(()) => {
-                growing.shown.push_str(&std::mem::take(&mut self.pending));
-                self.tasks.clear();
-                Some(())
-            }
-            Err(Refused::Limited(_)) => Some(()),
+            Ok(()) | Err(Refused::Limited(_)) => Some(()),
             Err(error) => {
                 debug!(%error, turn = self.turn, "an answer is not shown while it is made");
                 growing.is_broken = true;
@@ -215,34 +267,133 @@ impl Follower {
         chunks
     }
 
-    async fn append(&self, ts: &str, chunks: &[Value]) -> Result<(), Refused> {
+    async fn append(&mut self, growing: &mut Growing, ts: &str) -> Result<(), Refused> {
+        let chunks = self.chunks();
+        if chunks.is_empty() {
+            return Ok(());
+        }
         let arguments = json!({"channel": self.target.channel, "ts": ts, "chunks": chunks});
-        let answer = self.slack.web.call("chat.appendStream", &arguments).await;
-        answer.map(drop)
+        match self.slack.web.call("chat.appendStream", &arguments).await {
+            Ok(_) => {
+                self.is_shown(growing);
+                Ok(())
+            }
+            Err(refused) if refused.is("message_not_in_streaming_state") => {
+                growing.way = Way::Update(None);
+                Ok(())
+            }
+            Err(refused) => Err(refused),
+        }
     }
 
-    async fn start(&self, growing: &mut Growing, chunks: &[Value]) -> Result<(), Refused> {
-        let store = &self.slack.host.store;
-        let (tenant, turn, channel) = (&self.tenant, &self.turn, &self.target.channel);
+    /// Before Slack ends it, which leaves it broken.
+    async fn end_stream(&mut self, growing: &mut Growing, ts: &str) -> Result<(), Refused> {
+        let arguments = json!({"channel": self.target.channel, "ts": ts});
+        match self.slack.web.call("chat.stopStream", &arguments).await {
+            Ok(_) | Err(Refused::Failed { .. }) => {
+                growing.way = Way::Update(None);
+                Ok(())
+            }
+            Err(refused) => Err(refused),
+        }
+    }
+
+    /// All that is there so far, in place of what was shown.
+    async fn update(
+        &mut self,
+        growing: &mut Growing,
+        at: Option<Instant>,
+        ts: &str,
+    ) -> Result<(), Refused> {
+        let is_soon = at.is_some_and(|at| at.elapsed() < BETWEEN_UPDATES);
+        if is_soon || self.pending.is_empty() {
+            return Ok(());
+        }
+        let mut arguments = self.so_far(growing);
+        arguments["ts"] = ts.into();
+        self.slack.web.call("chat.update", &arguments).await?;
+        self.is_shown(growing);
+        growing.way = Way::Update(Some(Instant::now()));
+        Ok(())
+    }
+
+    fn so_far(&self, growing: &Growing) -> Value {
+        let text = format!("{}{}", growing.shown, self.pending);
+        json!({
+            "channel": self.target.channel, "text": markdown::plain(&text),
+            "blocks": [{"type": "markdown", "text": text}],
+            "unfurl_links": false, "unfurl_media": false,
+        })
+    }
+
+    fn is_shown(&mut self, growing: &mut Growing) {
+        growing.shown.push_str(&std::mem::take(&mut self.pending));
+        self.tasks.clear();
+    }
+
+    /// Begins a stream, or where there are none a message.
+    async fn start(&mut self, growing: &mut Growing) -> Result<(), Refused> {
+        if !self.slack.missing.has_streams() {
+            growing.way = Way::Update(None);
+            return Ok(());
+        }
+        let chunks = self.chunks();
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        let arguments = json!({
+            "channel": self.target.channel, "thread_ts": self.target.thread_ts, "chunks": chunks,
+            "recipient_user_id": self.person, "recipient_team_id": self.target.team,
+        });
+        match self.begin(growing, "chat.startStream", &arguments).await {
+            Err(refused) if session::is_missing(&refused) => {
+                info!(error = %refused, "Slack has no streams here; answers grow by updates");
+                self.slack.missing.no_streams();
+                Ok(())
+            }
+            begun => begun,
+        }
+    }
+
+    async fn post(&mut self, growing: &mut Growing) -> Result<(), Refused> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let mut arguments = self.so_far(growing);
+        arguments["thread_ts"] = self.target.thread_ts.as_str().into();
+        growing.way = Way::Update(Some(Instant::now()));
+        self.begin(growing, "chat.postMessage", &arguments).await
+    }
+
+    /// Begins the message by a method, once.
+    async fn begin(
+        &mut self,
+        growing: &mut Growing,
+        method: &'static str,
+        arguments: &Value,
+    ) -> Result<(), Refused> {
+        let slack = Arc::clone(&self.slack);
+        let store = &slack.host.store;
+        let (tenant, turn) = (self.tenant.clone(), self.turn.clone());
         let failed = |error: anyhow::Error| Refused::Unreachable(format!("{error:#}"));
-        let known = store.begin_slack_post(tenant, turn, 0, channel).await;
-        if known.map_err(failed)?.is_some() {
+        let known = store.begin_slack_post(&tenant, &turn, 0, &self.target.channel);
+        if known.await.map_err(failed)?.is_some() {
             // It grew before the host stopped.
             return Err(Refused::Unreachable("it was begun before".to_owned()));
         }
-        let arguments = json!({
-            "channel": channel, "thread_ts": self.target.thread_ts, "chunks": chunks,
-            "recipient_user_id": self.person, "recipient_team_id": self.target.team,
-        });
-        match self.slack.web.call("chat.startStream", &arguments).await {
+        match slack.web.call(method, arguments).await {
             Ok(answer) => {
                 let ts = answer["ts"].as_str().unwrap_or_default();
                 growing.ts = Some(ts.to_owned());
-                store.slack_grows(tenant, turn, 0, ts).await.map_err(failed)
+                self.is_shown(growing);
+                store
+                    .slack_grows(&tenant, &turn, 0, ts)
+                    .await
+                    .map_err(failed)
             }
             Err(refused @ Refused::Unsure(_)) => Err(refused),
             Err(refused) => {
-                if let Err(error) = store.slack_not_posted(tenant, turn, 0).await {
+                if let Err(error) = store.slack_not_posted(&tenant, &turn, 0).await {
                     warn!(error = %format!("{error:#}"), "a message that was not begun cannot be forgotten");
                 }
                 Err(refused)

@@ -36,7 +36,7 @@ const fn full(name: &'static str, for_what: &'static str) -> Wish {
     }
 }
 
-const SCOPES: [Wish; 12] = [
+const SCOPES: [Wish; 13] = [
     minimal("app_mentions:read", "mentions are not heard"),
     minimal(
         "assistant:write",
@@ -54,6 +54,10 @@ const SCOPES: [Wish; 12] = [
         "threads in public channels need a mention each time, and a doubtful delivery there is not looked for",
     ),
     full("files:read", "files that people send are not read"),
+    full(
+        "files:write",
+        "files of agents are not shown, and very long answers come in many parts",
+    ),
     full("groups:history", "the same in private channels"),
     full("mpim:history", "the same in group conversations"),
     full("reactions:read", "thumbs are not feedback"),
@@ -63,8 +67,9 @@ const SCOPES: [Wish; 12] = [
     ),
 ];
 
-const EVENTS: [Wish; 9] = [
+const EVENTS: [Wish; 10] = [
     minimal("agent_session_stopped", ""),
+    minimal("app_home_opened", ""),
     minimal("app_mention", ""),
     minimal("app_uninstalled", ""),
     minimal("message.im", ""),
@@ -109,7 +114,7 @@ pub(crate) fn manifest(name: &str, profile: Profile, url: Option<&str>) -> Value
         "features": {
             "agent_view": {"agent_description": "Answers by the agents of an Anchorhold host"},
             "app_home": {
-                "home_tab_enabled": false,
+                "home_tab_enabled": true,
                 "messages_tab_enabled": true,
                 "messages_tab_read_only_enabled": false,
             },

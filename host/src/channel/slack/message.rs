@@ -14,13 +14,13 @@ use super::files::{self, Files};
 use super::lanes::Trouble;
 use super::people::Person;
 use super::web::Refused;
-use super::{CHANNEL, Slack, command, live, mrkdwn, question};
-use crate::feedback;
+use super::{CHANNEL, Slack, command, edit, feedback, home, interaction, live, mrkdwn, question};
+use crate::events::user_denied;
 use crate::inbox::{Admitted, Inbound};
 use crate::registry::WhenBusy;
 use crate::runtime::Input;
 use crate::runtime::bindings::types;
-use crate::store::{Idempotency, NewFeedback, Rating, SlackInstall, SlackItem, SlackKind};
+use crate::store::{Idempotency, SlackInstall, SlackItem, SlackKind, TurnFilter, TurnSummary};
 
 /// The longest text that becomes a message, in bytes.
 const MAX_TEXT_BYTES: usize = 256 << 10;
@@ -52,6 +52,23 @@ struct Said {
     history: Vec<types::PastMessage>,
 }
 
+impl Said {
+    /// What another bot said, under the bot's own id.
+    fn of_bot(message: Message, bot: String, place: Place, agent: String, text: String) -> Self {
+        Self {
+            message: Message {
+                user: bot,
+                ..message
+            },
+            place,
+            agent,
+            text,
+            name: None,
+            history: Vec::new(),
+        }
+    }
+}
+
 /// Deals with something that came in.
 ///
 /// # Errors
@@ -60,9 +77,6 @@ struct Said {
 pub(super) async fn deal_with(slack: &Arc<Slack>, item: &SlackItem) -> Result<(), Trouble> {
     let payload: Value = serde_json::from_str(&item.payload)
         .map_err(|_| Trouble::Never("it is no JSON".to_owned()))?;
-    if item.kind == SlackKind::Interaction {
-        return question::clicked(slack, &payload).await;
-    }
     let install = slack.own.get().context("Slack has not said who we are")?;
     if !payload.is_object() {
         return Err(Trouble::Never("it cannot be read".to_owned()));
@@ -71,7 +85,9 @@ pub(super) async fn deal_with(slack: &Arc<Slack>, item: &SlackItem) -> Result<()
         .install()
         .unwrap_or_default()
         .to_owned();
-    if !meant.is_empty() && meant != install.id {
+    // Clicks name the organisation of who clicks.
+    let is_elsewhere = !meant.is_empty() && meant != install.id;
+    if is_elsewhere && item.kind != SlackKind::Interaction {
         warn!(
             install = meant,
             "Slack sent an event of a workspace in which this app is not known"
@@ -86,7 +102,8 @@ pub(super) async fn deal_with(slack: &Arc<Slack>, item: &SlackItem) -> Result<()
     };
     match item.kind {
         SlackKind::Command => command::deal_with(&visit, &payload).await,
-        SlackKind::Event | SlackKind::Interaction => visit.deal_with().await,
+        SlackKind::Interaction => interaction::deal_with(&visit).await,
+        SlackKind::Event => visit.deal_with().await,
     }
 }
 
@@ -94,7 +111,7 @@ pub(super) async fn deal_with(slack: &Arc<Slack>, item: &SlackItem) -> Result<()
 pub(super) struct Visit<'a> {
     pub(super) slack: &'a Arc<Slack>,
     pub(super) item: &'a SlackItem,
-    payload: &'a Value,
+    pub(super) payload: &'a Value,
     pub(super) install: &'a SlackInstall,
 }
 
@@ -109,13 +126,20 @@ impl Visit<'_> {
             Heard::Message(message) => self.hear(message).await,
             Heard::Deleted { channel, ts, .. } => self.cancel(&channel, &ts).await,
             Heard::Reaction {
-                added,
+                added: true,
                 user,
                 name,
                 channel,
                 ts,
                 ..
-            } => self.react(added, &user, &name, &channel, &ts).await,
+            } => feedback::reacted(self, &user, &name, (&channel, &ts)).await,
+            Heard::HomeOpened { user, tab, channel } => {
+                if tab == "home" {
+                    return home::show(self, &user).await;
+                }
+                home::prompt(self, &channel).await;
+                Ok(())
+            }
             Heard::Stopped {
                 channel,
                 thread_ts,
@@ -138,10 +162,14 @@ impl Visit<'_> {
                 info!(kind, "Slack sent an event that this host does not know");
                 Ok(())
             }
-            other @ (Heard::Edited { .. }
-            | Heard::HomeOpened { .. }
-            | Heard::Joined { .. }
-            | Heard::Ignored(_)) => {
+            Heard::Edited {
+                channel,
+                ts,
+                user,
+                text,
+                ..
+            } => edit::correct(self, (&channel, &ts), &user, &text).await,
+            other @ (Heard::Reaction { .. } | Heard::Joined { .. } | Heard::Ignored(_)) => {
                 debug!(event = ?other, "nothing to do");
                 Ok(())
             }
@@ -163,13 +191,15 @@ impl Visit<'_> {
         let engaged = store
             .agent_of_conversation(tenant, &place.conversation())
             .await?;
-        if !(message.is_direct() || message.mentions_us || engaged.is_some())
-            || message.bot_id.is_some()
-        {
+        if !(message.is_direct() || message.mentions_us || engaged.is_some()) {
             return Ok(());
         }
         let text = mrkdwn::read(&message.text, &self.install.bot_user);
         let (agent, text) = self.addressed(&place, engaged.clone(), text).await?;
+        if let Some(bot) = message.bot_id.clone() {
+            let said = Said::of_bot(message, bot, place, agent, text);
+            return self.hear_bot(said).await;
+        }
         let person = access::person(self.slack, &message.user).await?;
         if let Some(why) = self.refusal(&agent, &message, &person, &text).await? {
             return self.whisper(&message, &place, &why).await;
@@ -193,8 +223,38 @@ impl Visit<'_> {
         self.admit(said).await
     }
 
+    /// Other bots are heard where that is configured and they mention the app, and
+    /// so often in a row.
+    async fn hear_bot(&self, said: Said) -> Result<(), Trouble> {
+        let (message, agent) = (&said.message, &said.agent);
+        let bot = message.user.as_str();
+        let may = access::bot_may(self.slack, agent, bot, &message.channel)?;
+        if !may || !message.mentions_us || said.text.trim().is_empty() {
+            debug!(bot, agent, "another bot is not heard");
+            return Ok(());
+        }
+        let most = self.slack.config.max_bot_messages;
+        let filter = TurnFilter {
+            conversation: Some(said.place.conversation()),
+            limit: most,
+            ..TurnFilter::default()
+        };
+        let store = &self.slack.host.store;
+        let latest = store.turns(&self.item.tenant_id, &filter).await?;
+        let is_bot = |turn: &TurnSummary| {
+            let user = turn.user_id.as_deref().unwrap_or_default();
+            user.strip_prefix(AUTHOR).is_some_and(access::is_bot)
+        };
+        if latest.len() == most as usize && latest.iter().all(is_bot) {
+            let why = "bots have said as much in a row as they may";
+            self.denied(bot, (&message.channel, agent), why).await;
+            return Ok(());
+        }
+        self.admit(said).await
+    }
+
     /// Why an agent does not get a message, for who wrote it.
-    async fn refusal(
+    pub(super) async fn refusal(
         &self,
         agent: &str,
         message: &Message,
@@ -204,12 +264,8 @@ impl Visit<'_> {
         let place = (message.channel.as_str(), message.is_direct());
         let who = (message.user.as_str(), person);
         if let Err(why) = access::may(self.slack, agent, who, place).await? {
-            metrics::counter!("anchorhold_slack_denied_total").increment(1);
-            let (user, channel) = (&message.user, &message.channel);
-            info!(
-                user,
-                agent, channel, why, "somebody may not talk to an agent"
-            );
+            self.denied(&message.user, (&message.channel, agent), &why)
+                .await;
             return Ok(Some(why));
         }
         Ok(if text.trim().is_empty() && message.files.is_empty() {
@@ -272,18 +328,50 @@ impl Visit<'_> {
     }
 
     /// Says something to one person alone.
-    async fn whisper(&self, message: &Message, place: &Place, text: &str) -> Result<(), Trouble> {
+    pub(super) async fn whisper(
+        &self,
+        message: &Message,
+        place: &Place,
+        text: &str,
+    ) -> Result<(), Trouble> {
         let mut arguments = json!({
             "channel": place.channel, "user": message.user, "text": mrkdwn::escape(text),
         });
         if message.thread_ts.is_some() || message.is_direct() {
             arguments["thread_ts"] = place.root.as_str().into();
         }
-        match self.slack.web.call("chat.postEphemeral", &arguments).await {
+        self.say_alone(&arguments).await
+    }
+
+    /// Says something to one person alone, at most once.
+    pub(super) async fn say_alone(&self, arguments: &Value) -> Result<(), Trouble> {
+        match self.slack.web.call("chat.postEphemeral", arguments).await {
             Ok(_) => Ok(()),
             // It is only a word: said twice it would be worse than not at all.
             Err(Refused::Failed { .. } | Refused::Unsure(_)) => Ok(()),
             Err(refused) => Err(Trouble::Later(anyhow!(refused))),
+        }
+    }
+
+    /// Who clicked.
+    pub(super) fn user(&self) -> &str {
+        self.payload["user"]["id"].as_str().unwrap_or_default()
+    }
+
+    /// Somebody may not do something with an agent (in a channel): operators see
+    /// it, and whoever subscribes is told.
+    pub(super) async fn denied(&self, user: &str, (channel, agent): (&str, &str), why: &str) {
+        metrics::counter!("anchorhold_slack_denied_total").increment(1);
+        info!(user, agent, channel, why, "somebody may not use an agent");
+        let host = &self.slack.host;
+        let event = user_denied(
+            &self.item.tenant_id,
+            &author_id(user),
+            (channel, agent),
+            why,
+        );
+        if let Err(error) = host.services.bus.publish(&host.store, event).await {
+            warn!(error = %format!("{error:#}"), "a refusal was not stored as an event");
         }
     }
 
@@ -342,8 +430,8 @@ impl Visit<'_> {
             // It was taken in before a crash.
             Admitted::Repeated(_) | Admitted::KeyReused => Ok(()),
             Admitted::Turn(feed) => {
-                let target = target(&place);
-                live::follow(self.slack, &self.item.tenant_id, feed, target, message.user);
+                let who = (target(&place), message.user);
+                live::follow(self.slack, &self.item.tenant_id, feed, who, None);
                 Ok(())
             }
         }
@@ -365,7 +453,8 @@ impl Visit<'_> {
         let target = json!(target(&place));
         let context = json!({"slack": {
             "channel": place.channel, "ts": message.ts, "thread_ts": place.root, "user": message.user,
-            "app_context": message.context, "unread_files": files.unread,
+            "is_direct": message.is_direct(), "app_context": message.context,
+            "unread_files": files.unread,
         }});
         let text = files::with_lines(&text, &files.unread);
         let conversation = place.conversation();
@@ -422,41 +511,6 @@ impl Visit<'_> {
         }
         Ok(())
     }
-
-    /// A thumb on an answer is what somebody thinks of it.
-    async fn react(
-        &self,
-        added: bool,
-        user: &str,
-        name: &str,
-        channel: &str,
-        ts: &str,
-    ) -> Result<(), Trouble> {
-        let rating = match name.split("::").next() {
-            Some("+1" | "thumbsup") => Rating::Up,
-            Some("-1" | "thumbsdown") => Rating::Down,
-            _ => return Ok(()),
-        };
-        let host = &self.slack.host;
-        let tenant = &self.item.tenant_id;
-        if !added || user == self.install.bot_user {
-            return Ok(());
-        }
-        let Some(turn) = host.store.turn_of_slack_post(tenant, channel, ts).await? else {
-            return Ok(());
-        };
-        let feedback = NewFeedback {
-            tenant: tenant.clone(),
-            turn,
-            user: author_id(user),
-            rating,
-            comment: None,
-        };
-        let given = feedback::give(&host.services, feedback).await;
-        given
-            .map(drop)
-            .map_err(|error| Trouble::Later(error.into()))
-    }
 }
 
 fn target(place: &Place) -> Target {
@@ -467,13 +521,15 @@ fn target(place: &Place) -> Target {
     }
 }
 
-/// How a person of Slack is called here.
+/// How people of Slack are called here: this, and Slack's id of them.
+pub(super) const AUTHOR: &str = "slack:";
+
 pub(super) fn author_id(user: &str) -> String {
-    format!("{CHANNEL}:{user}")
+    format!("{AUTHOR}{user}")
 }
 
 /// By which the turn of a message is found.
-fn key(channel: &str, ts: &str) -> String {
+pub(super) fn key(channel: &str, ts: &str) -> String {
     format!("{channel}:{ts}")
 }
 

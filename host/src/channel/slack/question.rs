@@ -1,32 +1,40 @@
-//! Questions of agents: buttons where there is something to choose, the thread
-//! where there is something to say. Who clicks is checked at every click, and an
-//! answer takes the place of the buttons.
+//! Questions of agents: buttons where there is something to choose, a form or the
+//! thread where there is something to say. What became of a question takes the
+//! place of its buttons, wherever it was answered.
+
+mod click;
 
 use std::sync::Arc;
 
-use anyhow::anyhow;
+use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tracing::{error, info};
+use tracing::{error, warn};
 
-use super::courier::Target;
+use super::answer::METADATA;
+use super::courier::{Target, find_ours, unsure_for};
 use super::lanes::Trouble;
-use super::message::author_id;
+use super::message::AUTHOR;
 use super::web::Refused;
 use super::{Slack, markdown, mrkdwn};
-use crate::runtime::bindings::types;
-use crate::store::{DEFAULT_TENANT, SlackPostState};
+use crate::codec;
+use crate::runtime::bindings::{reply, types};
+use crate::store::{DEFAULT_TENANT, SlackPostState, WaitRow};
 use crate::turn::{Expects, Question, Verdict};
 use crate::waits::{Answer, Unanswerable, question_of};
 
-/// What our buttons are known by.
-const ACTION: &str = "anchorhold_answer";
+pub(super) use click::{clicked, form, said};
+
+/// What our buttons are known by: those that answer, and those behind which there
+/// is a form.
+pub(super) const ANSWER: &str = "anchorhold_answer";
+pub(super) const SAY: &str = "anchorhold_say";
 
 /// Where questions stand among the parts of an answer.
 const FIRST_PART: i64 = 1_000_000;
 
-/// Slack's limits: buttons of a block, and characters on one.
-const MOST_BUTTONS: usize = 25;
+/// The most characters on a button. A block takes 25 of them, and a question has
+/// fewer choices.
 const MOST_ON_BUTTON: usize = 75;
 
 /// What a button says.
@@ -39,6 +47,14 @@ struct Button {
     approve: Option<bool>,
 }
 
+impl Button {
+    fn of(value: &Value) -> Result<Self, Trouble> {
+        let value = value.as_str().unwrap_or_default();
+        serde_json::from_str(value)
+            .map_err(|_| Trouble::Never("a button has no value of ours".to_owned()))
+    }
+}
+
 /// Asks in the thread, once.
 pub(super) async fn ask(
     slack: &Slack,
@@ -47,185 +63,192 @@ pub(super) async fn ask(
     call: i64,
     question: &Question,
 ) {
+    if let Err(error) = try_to_ask(slack, (tenant, turn), target, call, question).await {
+        let error = format!("{error:#}");
+        // It can be answered by the API and the command line all the same.
+        error!(
+            error,
+            turn,
+            "a question could not be asked in Slack; `anchorhold turns answer --user slack:ID` takes the answer"
+        );
+    }
+}
+
+async fn try_to_ask(
+    slack: &Slack,
+    (tenant, turn): (&str, &str),
+    target: &Target,
+    call: i64,
+    question: &Question,
+) -> Result<()> {
     let store = &slack.host.store;
     let part = FIRST_PART + call;
-    match store
-        .begin_slack_post(tenant, turn, part, &target.channel)
-        .await
-    {
-        Ok(Some(post)) if post.state == SlackPostState::Done => return,
-        Ok(_) => {}
-        Err(error) => {
-            error!(error = %format!("{error:#}"), "a question cannot be asked in Slack");
-            return;
+    let known = store.begin_slack_post(tenant, turn, part, &target.channel);
+    match known.await? {
+        Some(post) if post.state == SlackPostState::Done => return Ok(()),
+        // The host stopped while it asked.
+        Some(post) => {
+            let wait = unsure_for(slack, post.begun_at).unwrap_or_default();
+            tokio::time::sleep(wait).await;
+            match find_ours(slack, target, (turn, part), post.begun_at).await {
+                Ok(Some(ts)) => return store.slack_posted(tenant, turn, part, &ts).await,
+                Ok(None) => {}
+                Err(error) => warn!(%error, turn, "a question may stand in Slack twice"),
+            }
         }
+        None => {}
     }
     let arguments = json!({
         "channel": target.channel, "thread_ts": target.thread_ts,
         "text": markdown::plain(&question.text), "blocks": blocks(turn, call, question),
         "unfurl_links": false, "unfurl_media": false,
+        "metadata": {"event_type": METADATA, "event_payload": {"turn": turn, "part": part}},
     });
-    let posted = match slack.web.call("chat.postMessage", &arguments).await {
+    match slack.web.call("chat.postMessage", &arguments).await {
         Ok(answer) => {
-            let ts = answer["ts"].as_str().unwrap_or_default().to_owned();
-            store.slack_posted(tenant, turn, part, &ts).await
+            let ts = answer["ts"].as_str().unwrap_or_default();
+            store.slack_posted(tenant, turn, part, ts).await
         }
         Err(refused) => {
-            // It can be answered by the API and the command line all the same.
-            error!(error = %refused, turn, "a question could not be asked in Slack; `anchorhold turns answer` takes the answer");
-            store.slack_not_posted(tenant, turn, part).await
+            store.slack_not_posted(tenant, turn, part).await?;
+            Err(refused.into())
         }
-    };
-    if let Err(error) = posted {
-        error!(error = %format!("{error:#}"), "what became of a question cannot be stored");
     }
 }
 
 /// A question with its buttons.
 pub(super) fn blocks(turn: &str, call: i64, question: &Question) -> Vec<Value> {
-    let mut blocks = vec![said(&question.text)];
-    let button = |text: &str, style: Option<&str>, choice, approve| {
+    let mut blocks = vec![
+        asked(&question.text),
+        json!({"type": "actions", "elements": buttons(turn, call, question)}),
+    ];
+    if question.expects == Expects::Text {
+        let text = "Or say it in the thread.";
+        blocks.push(json!({"type": "context", "elements": [{"type": "plain_text", "text": text}]}));
+    }
+    blocks
+}
+
+/// What answers a question.
+pub(super) fn buttons(turn: &str, call: i64, question: &Question) -> Vec<Value> {
+    let button = |id: &str, text: &str, choice, approve| {
         let value = Button {
             turn: turn.to_owned(),
             call,
             choice,
             approve,
         };
-        let number = choice.map_or(usize::from(approve == Some(true)), |choice| choice + 2);
         let text: String = text.chars().take(MOST_ON_BUTTON).collect();
         let mut button = json!({
-            "type": "button", "action_id": format!("{ACTION}_{number}"),
-            "text": {"type": "plain_text", "text": text}, "value": json!(value).to_string(),
+            "type": "button", "action_id": id, "value": json!(value).to_string(),
+            "text": {"type": "plain_text", "text": text},
         });
-        if let Some(style) = style {
-            button["style"] = style.into();
+        match approve {
+            Some(true) => button["style"] = "primary".into(),
+            Some(false) => button["style"] = "danger".into(),
+            None => {}
         }
         button
     };
-    let buttons: Vec<Value> = match question.expects {
+    let answer = |number: usize| format!("{ANSWER}_{number}");
+    match question.expects {
         Expects::Approval => vec![
-            button("Approve", Some("primary"), None, Some(true)),
-            button("Deny", Some("danger"), None, Some(false)),
+            button(&answer(1), "Approve", None, Some(true)),
+            button(&answer(0), "Deny", None, Some(false)),
+            button(SAY, "Deny, and say why", None, Some(false)),
         ],
         Expects::Choice => {
-            let choices = question.choices.iter().take(MOST_BUTTONS).enumerate();
+            let choices = question.choices.iter().enumerate();
             choices
-                .map(|(number, text)| button(text, None, Some(number), None))
+                .map(|(number, text)| button(&answer(number + 2), text, Some(number), None))
                 .collect()
         }
-        Expects::Text => Vec::new(),
-    };
-    if buttons.is_empty() {
-        let text = "Answer in this thread.";
-        blocks.push(json!({"type": "context", "elements": [{"type": "plain_text", "text": text}]}));
-    } else {
-        blocks.push(json!({"type": "actions", "elements": buttons}));
+        Expects::Text => vec![button(SAY, "Answer", None, None)],
     }
-    blocks
 }
 
-fn said(text: &str) -> Value {
+fn asked(text: &str) -> Value {
     let text: String = text.chars().take(super::MAX_BLOCK).collect();
     json!({"type": "markdown", "text": markdown::safe(&text)})
 }
 
-/// Deals with a click.
+/// Puts what became of a question in the place of its buttons, in its thread.
+/// Answers that in a few words; none if it is open.
 ///
 /// # Errors
 ///
-/// Why it was not dealt with.
-pub(super) async fn clicked(slack: &Arc<Slack>, payload: &Value) -> Result<(), Trouble> {
-    let action = &payload["actions"][0];
-    let is_ours = action["action_id"]
-        .as_str()
-        .is_some_and(|id| id.starts_with(ACTION));
-    if payload["type"] != "block_actions" || !is_ours {
-        info!(
-            kind = payload["type"].as_str(),
-            "Slack sent a click that this host does not know"
-        );
-        return Ok(());
-    }
-    let button = action["value"].as_str().unwrap_or_default();
-    let button: Button = serde_json::from_str(button)
-        .map_err(|_| Trouble::Never("a button has no value of ours".to_owned()))?;
-    let user = payload["user"]["id"].as_str().unwrap_or_default();
-    let turn = button.turn.as_str();
-    let wait = slack
-        .host
-        .store
-        .latest_question(DEFAULT_TENANT, turn)
-        .await?;
-    slack.follow_waiting(DEFAULT_TENANT, turn).await?;
-    let question = wait.as_ref().map(question_of).transpose()?;
-    let (verdict, word) = verdict(&button, question.as_ref());
-    let answer = Answer {
-        call: Some(button.call),
-        verdict,
-        by: types::Author {
-            id: author_id(user),
-            name: payload["user"]["name"].as_str().map(str::to_owned),
-        },
+/// Why that was not done.
+pub(super) async fn close(
+    slack: &Slack,
+    tenant: &str,
+    turn: &str,
+    call: i64,
+) -> Result<Option<String>, Trouble> {
+    let store = &slack.host.store;
+    let wait = store.wait(tenant, turn, call).await?;
+    let Some(wait) = wait.filter(|wait| wait.settled_at.is_some()) else {
+        return Ok(None);
     };
-    match slack.host.waits.answer(DEFAULT_TENANT, turn, answer).await {
-        Ok(()) => {
-            let outcome = format!("{} by <@{user}>", mrkdwn::escape(&word));
-            close(slack, payload, &outcome).await
-        }
-        Err(Unanswerable::Host(error)) => Err(Trouble::Later(error)),
-        Err(Unanswerable::NotYours(_)) => {
-            let why = "This question is not for you to answer.";
-            tell(slack, payload, user, why).await
-        }
-        Err(why @ Unanswerable::Unfit(_)) => tell(slack, payload, user, &why.to_string()).await,
-        Err(why) => close(slack, payload, &format!("Closed: {why}")).await,
-    }
-}
-
-/// What a button says, for the turn and for people.
-fn verdict(button: &Button, question: Option<&Question>) -> (Verdict, String) {
-    match (button.approve, button.choice) {
-        (Some(true), _) => (Verdict::Approved(String::new()), "Approved".to_owned()),
-        (Some(false), _) => (Verdict::Refused(String::new()), "Denied".to_owned()),
-        (None, choice) => {
-            let choices = question.map(|question| question.choices.as_slice());
-            let chosen = choices.and_then(|choices| choices.get(choice?)).cloned();
-            let chosen = chosen.unwrap_or_default();
-            let word = format!("“{chosen}”, said");
-            (Verdict::Text(chosen), word)
-        }
-    }
-}
-
-/// Puts what became of a question in the place of its buttons.
-async fn close(slack: &Slack, payload: &Value, outcome: &str) -> Result<(), Trouble> {
-    if payload["container"]["is_ephemeral"] == true {
-        // It is no message that can be updated: its address is good for that.
-        let url = payload["response_url"].as_str().unwrap_or_default();
-        let body = json!({"replace_original": true, "text": outcome});
-        if let Err(why) = slack.web.respond(url, &body).await {
-            info!(%why, "what became of a question is not shown");
-        }
-        return Ok(());
-    }
-    let (container, message) = (&payload["container"], &payload["message"]);
-    let mut blocks = message["blocks"].as_array().cloned().unwrap_or_default();
-    blocks.retain(|block| block["type"] != "actions");
-    blocks.push(json!({"type": "context", "elements": [{"type": "mrkdwn", "text": outcome}]}));
+    let question = question_of(&wait)?;
+    let outcome = outcome(&wait, &question);
+    let Some(post) = store.slack_post(tenant, turn, FIRST_PART + call).await? else {
+        return Ok(Some(outcome));
+    };
+    let below = json!({"type": "context", "elements": [{"type": "mrkdwn", "text": outcome}]});
     let arguments = json!({
-        "channel": container["channel_id"], "ts": container["message_ts"],
-        "text": message["text"], "blocks": blocks,
+        "channel": post.channel, "ts": post.ts,
+        "text": markdown::plain(&question.text), "blocks": [asked(&question.text), below],
     });
-    said_or_later(slack.web.call("chat.update", &arguments).await)
+    said_or_later(slack.web.call("chat.update", &arguments).await)?;
+    Ok(Some(outcome))
 }
 
-/// Says something to who clicked alone.
-async fn tell(slack: &Slack, payload: &Value, user: &str, text: &str) -> Result<(), Trouble> {
-    let container = &payload["container"];
-    let arguments = json!({
-        "channel": container["channel_id"], "thread_ts": container["thread_ts"], "user": user, "text": text,
-    });
-    said_or_later(slack.web.call("chat.postEphemeral", &arguments).await)
+/// The same for a turn that goes on: its question was answered, wherever, or by
+/// nobody in time.
+pub(super) async fn close_answered(slack: &Slack, tenant: &str, turn: &str, call: i64) {
+    let why = match close(slack, tenant, turn, call).await {
+        Ok(_) => return,
+        Err(Trouble::Later(error)) => format!("{error:#}"),
+        Err(Trouble::Never(why)) => why,
+    };
+    error!(why, turn, "what became of a question is not shown");
+}
+
+/// How a wait ended; none if it cannot be read.
+fn ended(wait: &WaitRow) -> Option<reply::Outcome> {
+    let outcome = codec::decode(wait.outcome.as_deref().unwrap_or_default());
+    let outcome: Result<reply::Outcome, types::Error> = outcome.ok()?;
+    outcome.ok()
+}
+
+/// What became of a question, in Slack's marks.
+fn outcome(wait: &WaitRow, question: &Question) -> String {
+    match (ended(wait), question.expects) {
+        (Some(reply::Outcome::Refused(answer)), _) if !answer.text.is_empty() => {
+            let why = mrkdwn::escape(&answer.text);
+            format!("Denied by {}: {why}", called(&answer.by))
+        }
+        (Some(reply::Outcome::Refused(answer)), _) => format!("Denied by {}", called(&answer.by)),
+        (Some(reply::Outcome::Answered(answer)), Expects::Approval) => {
+            format!("Approved by {}", called(&answer.by))
+        }
+        (Some(reply::Outcome::Answered(answer)), Expects::Choice) => {
+            let choice = mrkdwn::escape(&answer.text);
+            format!("“{choice}”, said {}", called(&answer.by))
+        }
+        (Some(reply::Outcome::Answered(answer)), Expects::Text) => {
+            format!("Answered by {}", called(&answer.by))
+        }
+        (Some(reply::Outcome::Expired), _) => "Nobody answered in time.".to_owned(),
+        (None, _) => "Closed.".to_owned(),
+    }
+}
+
+fn called(author: &types::Author) -> String {
+    match author.id.strip_prefix(AUTHOR) {
+        Some(user) => format!("<@{user}>"),
+        None => mrkdwn::escape(author.name.as_deref().unwrap_or(&author.id)),
+    }
 }
 
 /// The answer is stored by now; that it is shown is tried again where nothing

@@ -25,7 +25,7 @@ pub(super) struct Answer {
     /// Say no
     #[arg(long)]
     refuse: bool,
-    /// For whom to speak; without it the token's name
+    /// For whom to speak, for example slack:U0123ABCD; without it the token's name
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
 }

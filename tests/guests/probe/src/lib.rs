@@ -52,6 +52,8 @@
 //! | `wait MS` | `waited`: until a time so far ahead |
 //! | `interjections` | the texts of messages that came meanwhile, joined by `\|` |
 //! | `log LEVEL TEXT`, `stdout TEXT`, `stderr TEXT` | `logged` |
+//! | `attach NAME TEXT` | `attached`; the answer has a file with this text |
+//! | `sure NUMBER` | `sure`; the answer says how sure it is |
 //! | `error KIND MESSAGE` | none: `respond` fails with this error |
 //!
 //! Events: stored in the state of the agent as `event:ID`, the id appended to the list
@@ -90,7 +92,17 @@ impl Chat for Probe {
             .lines()
             .map(|line| answer(line, &message))
             .collect();
-        Ok(answers.join("\n").into())
+        let mut reply: Reply = answers.join("\n").into();
+        for line in message.text.lines() {
+            match show::split(line) {
+                ("attach", file) => reply.attachments.push(show::file(file)),
+                ("sure", number) => {
+                    reply.metadata_json = Some(format!("{{\"confidence\": {number}}}"));
+                }
+                _ => {}
+            }
+        }
+        Ok(reply)
     }
 }
 
@@ -104,6 +116,8 @@ fn run(line: &str, message: &Message) -> Result<String> {
     let (name, alias) = command.split_once(':').unwrap_or((command, "default"));
     match name {
         "echo" => Ok(rest.into()),
+        "attach" => Ok("attached".into()),
+        "sure" => Ok("sure".into()),
         "message" => Ok(show::message(message)),
         "history" => Ok(show::history(message)),
         "config" => configuration(rest),

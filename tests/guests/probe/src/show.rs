@@ -70,6 +70,16 @@ pub(crate) fn message(message: &Message) -> String {
 }
 
 /// Its name, its type, and its text or how many bytes it has.
+/// A file of an answer: its name, and its text.
+pub(crate) fn file(rest: &str) -> Attachment {
+    let (name, text) = split(rest);
+    Attachment {
+        name: name.into(),
+        mime_type: "text/plain".into(),
+        source: MediaSource::Inline(text.as_bytes().to_vec()),
+    }
+}
+
 fn attachment(attachment: &Attachment) -> Value {
     let content = match &attachment.source {
         MediaSource::Inline(bytes) => match std::str::from_utf8(bytes) {

@@ -12,7 +12,7 @@ use crate::store::{
 };
 use crate::turn::Receipt;
 
-pub(super) fn agents(agents: &[AnsweringAgent]) -> String {
+pub(in crate::channel::slack) fn agents(agents: &[AnsweringAgent]) -> String {
     let lines = agents.iter().map(|agent| {
         let about = match agent.description.as_str() {
             "" => String::new(),
@@ -51,7 +51,10 @@ pub(super) fn stopped(agents: &[String]) -> String {
 }
 
 /// What a person used today and this month.
-pub(super) async fn usage(visit: &Visit<'_>, user: &str) -> Result<String, Trouble> {
+pub(in crate::channel::slack) async fn usage(
+    visit: &Visit<'_>,
+    user: &str,
+) -> Result<String, Trouble> {
     let now = now_ms();
     let mut lines = Vec::new();
     for (name, window) in [("Today", Span::Day), ("This month", Span::Month)] {
@@ -84,7 +87,10 @@ fn used(sum: &UsageGroup) -> String {
 }
 
 /// What is left for a person.
-pub(super) async fn budget(visit: &Visit<'_>, user: &str) -> Result<String, Trouble> {
+pub(in crate::channel::slack) async fn budget(
+    visit: &Visit<'_>,
+    user: &str,
+) -> Result<String, Trouble> {
     let account = Account {
         tenant: visit.item.tenant_id.clone(),
         turn: String::new(),

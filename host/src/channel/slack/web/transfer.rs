@@ -97,6 +97,36 @@ impl Web {
         Err(Unread::Unanswered)
     }
 
+    /// Brings a file to an address that Slack gave for it. Nobody sees it before
+    /// it is said to be complete.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not there.
+    pub(in super::super) async fn upload(
+        &self,
+        url: &str,
+        content: Vec<u8>,
+    ) -> Result<(), Refused> {
+        let url = Url::parse(url).ok();
+        let Some(url) = url.filter(|url| is_slacks(url, &self.base)) else {
+            return Err(Refused::Failed {
+                error: "the address for a file is not one of Slack's".to_owned(),
+                help: String::new(),
+            });
+        };
+        // The address itself is the permission.
+        let request = self.http.post(url).timeout(self.timeout);
+        let request = request.header(CONTENT_TYPE, "application/octet-stream");
+        let sent = request.body(content).send().await;
+        match sent.map_err(|error| unsent(&error))?.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(Refused::Unreachable(format!(
+                "a file was answered with {status}"
+            ))),
+        }
+    }
+
     /// Answers a command or a click at the address that came with it, which is
     /// good for half an hour and five answers. It takes no token.
     ///
