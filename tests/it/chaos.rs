@@ -216,6 +216,12 @@ async fn check_conversation(host: &TestHost, plan: Plan, conversation: usize) {
     let mut once = received.clone();
     once.sort();
     once.dedup();
-    assert_eq!(once.len(), plan.in_each(), "{plan:?}: each event once");
+    let published = host.get("/api/v1/events?topic=probe.done&limit=1000").await;
+    assert_eq!(
+        once.len(),
+        plan.in_each(),
+        "{plan:?}: each event once: {received:?} {:#}",
+        published.body
+    );
     assert_eq!(received.len(), once.len(), "{plan:?}: each event once");
 }

@@ -438,6 +438,46 @@ async fn what_was_acknowledged_survives_a_crash() {
     }
 }
 
+/// The value of one of the host's metrics, once it is this.
+async fn metric(host: &TestHost, line: &str) {
+    host.wait_for(line, async || {
+        let metrics = host.get("/metrics").await.body.to_string();
+        metrics.contains(line).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_revoked_is_told_and_nothing_is_lost() {
+    let (slack, host) = with_http().await;
+    let ts = slack.say(ALICE, "D0ALICE", "hello").await;
+    slack.answers("D0ALICE", &ts, 1).await;
+    slack.set(json!({"revoked": true})).await;
+    let ts = slack.say(ALICE, "D0ALICE", "again").await;
+    metric(&host, "anchorhold_slack_broken 1").await;
+    assert!(host.log().contains("install the app again"));
+    slack.set(json!({"revoked": false})).await;
+    let answers = slack.answers("D0ALICE", &ts, 1).await;
+    assert_eq!(answers, ["You said again"]);
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_acknowledged_and_kept() {
+    let (slack, host) = with_http().await;
+    for transport in ["events_api", "slash_commands", "interactive"] {
+        slack
+            .act(json!({"do": "inject_raw", "transport": transport, "payload": ["odd"]}))
+            .await;
+    }
+    slack.deliveries("acked", 3).await;
+    metric(&host, "anchorhold_slack_failed_total 3").await;
+    // What comes after it is dealt with.
+    let ts = slack.say(ALICE, "D0ALICE", "hello").await;
+    slack.answers("D0ALICE", &ts, 1).await;
+    host.stop().await;
+}
+
 #[tokio::test]
 async fn settings_that_cannot_work_are_told() {
     for (key, value, said) in [

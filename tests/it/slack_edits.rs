@@ -49,6 +49,11 @@ async fn an_edit_corrects_what_is_not_answered() {
     .await;
     // What is begun gets a correction, what waits is asked as it is now.
     edit(&slack, &second, "oat milk").await;
+    host.wait_for("the first is taken", async || {
+        let turns = host.get("/api/v1/turns").await.body;
+        (turns["items"].as_array().unwrap().len() == 3).then_some(())
+    })
+    .await;
     edit(&slack, &ts, "<@U0SIMBOT> quick").await;
     let answers = slack.answers(GENERAL, &ts, 3).await;
     assert_eq!(answers[0], "one two three");

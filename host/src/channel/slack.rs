@@ -6,6 +6,7 @@
 
 mod access;
 mod answer;
+mod bots;
 mod command;
 mod courier;
 mod edit;

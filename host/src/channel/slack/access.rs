@@ -4,6 +4,7 @@ use anyhow::{Context, anyhow};
 
 use super::Slack;
 use super::lanes::Trouble;
+use super::message::Visit;
 use super::people::Person;
 use super::web::Refused;
 use crate::config::SlackAccess;
@@ -26,15 +27,15 @@ pub(super) async fn person(slack: &Slack, user: &str) -> Result<Person, Trouble>
 ///
 /// Why that cannot be known.
 pub(super) async fn may(
-    slack: &Slack,
+    visit: &Visit<'_>,
     agent: &str,
     (user, person): (&str, &Person),
     place: (&str, bool),
 ) -> Result<Result<(), String>, Trouble> {
+    let slack = visit.slack;
     let default = SlackAccess::default();
     let access = slack.config.agents.get(agent).unwrap_or(&default);
-    let install = slack.own.get().context("Slack has not said who we are")?;
-    if let Err(why) = allows(access, agent, person, place, &install.id) {
+    if let Err(why) = allows(access, agent, person, place, &visit.team()) {
         return Ok(Err(why));
     }
     let is_named = access.users.iter().flatten().any(|one| one == user);
@@ -52,23 +53,13 @@ pub(super) async fn may(
 }
 
 /// Whether another bot may talk to an agent in a channel.
-///
-/// # Errors
-///
-/// If it is not known who we are.
-pub(super) fn bot_may(
-    slack: &Slack,
-    agent: &str,
-    bot: &str,
-    channel: &str,
-) -> Result<bool, Trouble> {
-    let install = slack.own.get().context("Slack has not said who we are")?;
-    let Some(access) = slack.config.agents.get(agent) else {
-        return Ok(false);
+pub(super) fn bot_may(visit: &Visit<'_>, agent: &str, bot: &str, channel: &str) -> bool {
+    let Some(access) = visit.slack.config.agents.get(agent) else {
+        return false;
     };
     let is_named = access.bots.iter().any(|one| one == bot);
-    let place = (channel, false);
-    Ok(is_named && allows(access, agent, &Person::default(), place, &install.id).is_ok())
+    let (nobody, place) = (Person::default(), (channel, false));
+    is_named && allows(access, agent, &nobody, place, &visit.team()).is_ok()
 }
 
 /// Whether an id is of a bot.

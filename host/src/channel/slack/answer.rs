@@ -149,8 +149,6 @@ impl<'a> Answer<'a> {
         json!({
             "text": markdown::plain(piece),
             "blocks": blocks,
-            "unfurl_links": false,
-            "unfurl_media": false,
             "metadata": {
                 "event_type": METADATA,
                 "event_payload": {"turn": self.turn.id, "part": number},
@@ -242,13 +240,12 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_pings_nobody_and_unfurls_nothing() {
+    fn an_answer_pings_nobody() {
         let parts = parts(&turn(TurnStatus::Completed, Some("see <!channel> <@U1>")));
         let [part] = parts.as_slice() else {
             panic!("{parts:?}");
         };
         assert!(!part.to_string().contains("<!channel>") && !part.to_string().contains("<@U1>"));
-        assert_eq!(part["unfurl_links"], false);
         assert_eq!(part["metadata"]["event_payload"]["turn"], "t1");
         assert_eq!(part["blocks"][1]["elements"][0]["text"], "notes");
         assert_eq!(part["blocks"][2]["type"], "context_actions");

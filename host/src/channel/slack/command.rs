@@ -29,6 +29,10 @@ const MOST_TURNS: u32 = 100;
 const MOST_QUESTIONS: u32 = 200;
 const MOST_SHOWN: usize = 10;
 
+/// What is shown of one where there are several: Slack takes 12,000 characters of
+/// Markdown in a message.
+const MOST_OF_QUESTION: usize = 1_000;
+
 pub(super) const HELP: &str = "`/anchorhold agents` who is here for you
 `/anchorhold ask AGENT TEXT` asks an agent, in this channel
 `/anchorhold status` what runs for you
@@ -165,7 +169,7 @@ pub(super) async fn usable(
     let all = store.answering_agents(tenant, "", MOST_AGENTS).await?;
     let mut usable = Vec::new();
     for agent in all {
-        let may = access::may(visit.slack, &agent.name, who, place).await?;
+        let may = access::may(visit, &agent.name, who, place).await?;
         if may.is_ok() {
             usable.push(agent);
         }
@@ -184,7 +188,7 @@ pub(super) async fn refusal(
     place: (&str, bool),
 ) -> Result<String, Trouble> {
     let agent = &visit.slack.config.agent;
-    let Err(why) = access::may(visit.slack, agent, who, place).await? else {
+    let Err(why) = access::may(visit, agent, who, place).await? else {
         return Ok("There is no agent here yet. The administrator can add one to the host's plugins folder.".to_owned());
     };
     visit.denied(who.0, (place.0, agent), &why).await;
@@ -318,7 +322,9 @@ async fn ask(
         root: ts,
     };
     let text = mrkdwn::read(text, &visit.install.bot_user);
-    visit.begin(message, place, agent, text, person).await?;
+    visit
+        .begin(message, place, agent, text, person.name.clone())
+        .await?;
     Ok(None)
 }
 
@@ -375,9 +381,9 @@ async fn approvals(visit: &Visit<'_>, user: &str) -> Result<Reply, Trouble> {
     if questions.is_empty() {
         return Ok("Nothing waits for you.".to_owned().into());
     }
-    let blocks = questions
-        .iter()
-        .flat_map(|(turn, call, question)| question::blocks(turn, *call, question));
+    let blocks = questions.iter().flat_map(|(turn, call, question)| {
+        question::blocks(turn, *call, question, MOST_OF_QUESTION)
+    });
     Ok(Reply {
         text: "What waits for you:".to_owned(),
         blocks: Some(blocks.collect()),
@@ -409,11 +415,13 @@ pub(super) async fn questions(
 /// Says something to who asked alone: by the address that Slack gave for it, or
 /// where that has expired as a message that others do not see.
 async fn say(slack: &Slack, asked: &Asked<'_>, reply: &Reply) -> Result<(), Trouble> {
-    let mut body = json!({"response_type": "ephemeral", "text": reply.text});
+    let mut body = json!({"text": reply.text});
     if let Some(blocks) = &reply.blocks {
         body["blocks"] = blocks.clone();
     }
-    match slack.web.respond(asked.response_url, &body).await {
+    let mut answer = body.clone();
+    answer["response_type"] = "ephemeral".into();
+    match slack.web.respond(asked.response_url, &answer).await {
         Ok(()) => return Ok(()),
         Err(why) => debug!(%why, "a command is answered by a message"),
     }

@@ -27,7 +27,7 @@ const LATE: Duration = Duration::from_secs(10);
 pub(super) struct Target {
     pub(super) channel: String,
     pub(super) thread_ts: String,
-    /// Where the app is installed.
+    /// The workspace of who asked.
     pub(super) team: String,
 }
 
@@ -194,6 +194,8 @@ impl Delivery<'_> {
     async fn send(&self, mut part: Value) -> Result<(), Undelivered> {
         part["channel"] = self.target.channel.as_str().into();
         part["thread_ts"] = self.target.thread_ts.as_str().into();
+        part["unfurl_links"] = false.into();
+        part["unfurl_media"] = false.into();
         let refused = match self.slack.web.call("chat.postMessage", &part).await {
             Ok(answer) => return self.posted(answer["ts"].as_str().unwrap_or_default()).await,
             Err(refused) => refused,

@@ -47,11 +47,11 @@ pub(super) async fn correct(
     if turn.status != TurnStatus::Queued {
         let words = format!("Correction of what I said before: {words}");
         return visit
-            .begin(message, place, &turn.agent, words, &person)
+            .begin(message, place, &turn.agent, words, person.name)
             .await;
     }
     visit
-        .begin(message, place, &turn.agent, words, &person)
+        .begin(message, place, &turn.agent, words, person.name)
         .await?;
     forget(visit, channel, &turn.id).await
 }

@@ -92,7 +92,7 @@ async fn give(
     let turn = turn.context("the turn of an answer is gone")?;
     let person = access::person(visit.slack, user).await?;
     let place = (channel, channel.starts_with('D'));
-    if let Err(why) = access::may(visit.slack, &turn.agent, (user, &person), place).await? {
+    if let Err(why) = access::may(visit, &turn.agent, (user, &person), place).await? {
         visit.denied(user, (channel, &turn.agent), &why).await;
         return Ok(Err(why));
     }

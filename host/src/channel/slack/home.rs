@@ -10,7 +10,7 @@ use super::command::{self, told};
 use super::lanes::Trouble;
 use super::message::Visit;
 use super::web::Refused;
-use super::{CHANNEL, access, mrkdwn, question};
+use super::{CHANNEL, access, markdown, question};
 use crate::clock::now_ms;
 use crate::format::ago;
 use crate::store::TurnSummary;
@@ -93,7 +93,7 @@ async fn blocks(visit: &Visit<'_>, user: &str) -> Result<Vec<Value>, Trouble> {
 async fn questions(visit: &Visit<'_>, user: &str) -> Result<Vec<Value>, Trouble> {
     let mut blocks = Vec::new();
     for (turn, call, asked) in command::questions(visit, user).await? {
-        blocks.push(section(&mrkdwn::escape(&asked.text)));
+        blocks.push(section(&markdown::plain(&asked.text)));
         let buttons = question::buttons(&turn, call, &asked);
         blocks.push(json!({"type": "actions", "elements": buttons}));
     }
@@ -138,13 +138,10 @@ async fn began(visit: &Visit<'_>, conversation: &str) -> Result<String, Trouble>
     let first = first.await?.pop();
     let text = first.map(|message| message.text).unwrap_or_default();
     let line = text.lines().find(|line| !line.trim().is_empty());
-    let words: String = line
-        .unwrap_or("a message")
-        .chars()
-        .take(MOST_OF_MESSAGE)
-        .collect();
+    let words = line.unwrap_or("a message").chars();
+    let words: String = words.take(MOST_OF_MESSAGE).collect();
     // A bar would end the name of a link.
-    Ok(mrkdwn::escape(&words).replace('|', "/"))
+    Ok(markdown::plain(&words).replace('|', "/"))
 }
 
 /// Where a thread is, by its channel and time.

@@ -49,12 +49,21 @@ struct Growing {
     /// The text that is in it.
     shown: String,
     way: Way,
+    /// Since when it grows.
+    since: Option<Instant>,
     /// Slack shows that an agent is at work.
     is_session: bool,
     /// It shows something else than the text, or takes no more.
     is_broken: bool,
     /// The courier has it.
     is_over: bool,
+}
+
+impl Growing {
+    /// Whether Slack will soon end it.
+    fn is_old(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() > LIFETIME)
+    }
 }
 
 type Entry = Arc<tokio::sync::Mutex<Growing>>;
@@ -124,6 +133,7 @@ pub(super) fn follow(
         pending: String::new(),
         tasks: Vec::new(),
         asked,
+        is_resting: asked.is_some(),
     };
     tokio::spawn(follower.run(feed));
 }
@@ -142,6 +152,8 @@ struct Follower {
     tasks: Vec<Value>,
     /// The question whose buttons may be there.
     asked: Option<i64>,
+    /// The turn waits, for days perhaps.
+    is_resting: bool,
 }
 
 impl Follower {
@@ -155,13 +167,14 @@ impl Follower {
             tokio::select! {
                 event = reader.next() => {
                     let Some((_, event)) = event else { return };
+                    self.is_resting = event == FeedEvent::Waiting;
                     self.close_question(&event).await;
                     if event.is_last() {
                         return;
                     }
                     self.take(event).await;
                 }
-                _ = ticks.tick() => {
+                _ = ticks.tick(), if !self.is_resting => {
                     if !std::mem::replace(&mut is_thinking, true) && self.asked.is_none() {
                         self.show(State::Processing).await;
                     }
@@ -211,21 +224,42 @@ impl Follower {
                 self.asked = Some(call);
                 self.show(State::Suspended).await;
             }
+            FeedEvent::Waiting => self.rest().await,
             FeedEvent::Queued { .. }
             | FeedEvent::Started
-            | FeedEvent::Waiting
             | FeedEvent::Completed
             | FeedEvent::Failed { .. }
             | FeedEvent::Cancelled => {}
         }
     }
 
+    /// Shows what there is, and ends the stream before Slack does.
+    async fn rest(&mut self) {
+        self.grow().await;
+        let entry = Arc::clone(&self.entry);
+        let mut growing = entry.lock().await;
+        let stream = growing.ts.clone();
+        let stream = stream.filter(|_| matches!(growing.way, Way::Stream) && !growing.is_over);
+        if let Some(ts) = stream
+            && let Err(error) = self.end_stream(&mut growing, &ts).await
+        {
+            debug!(%error, turn = self.turn, "a message goes on growing");
+        }
+    }
+
     /// Shows how the turn is, until its answer is brought.
     async fn show(&self, state: State) {
-        let mut growing = self.entry.lock().await;
-        if !growing.is_over {
+        {
+            let mut growing = self.entry.lock().await;
+            if growing.is_over {
+                return;
+            }
             growing.is_session = true;
-            session::show(&self.slack, &self.target, state).await;
+        }
+        // The answer does not wait for this.
+        session::show(&self.slack, &self.target, state).await;
+        if self.entry.lock().await.is_over {
+            session::show(&self.slack, &self.target, State::Active).await;
         }
     }
 
@@ -241,9 +275,7 @@ impl Follower {
             return None;
         }
         let grown = match (growing.way, growing.ts.clone()) {
-            (Way::Stream, Some(ts)) if self.began.elapsed() > LIFETIME => {
-                self.end_stream(&mut growing, &ts).await
-            }
+            (Way::Stream, Some(ts)) if growing.is_old() => self.end_stream(&mut growing, &ts).await,
             (Way::Stream, Some(ts)) => self.append(&mut growing, &ts).await,
             (Way::Stream, None) => self.start(&mut growing).await,
             (Way::Update(at), Some(ts)) => self.update(&mut growing, at, &ts).await,
@@ -322,7 +354,6 @@ impl Follower {
         json!({
             "channel": self.target.channel, "text": markdown::plain(&text),
             "blocks": [{"type": "markdown", "text": text}],
-            "unfurl_links": false, "unfurl_media": false,
         })
     }
 
@@ -361,6 +392,8 @@ impl Follower {
         }
         let mut arguments = self.so_far(growing);
         arguments["thread_ts"] = self.target.thread_ts.as_str().into();
+        arguments["unfurl_links"] = false.into();
+        arguments["unfurl_media"] = false.into();
         growing.way = Way::Update(Some(Instant::now()));
         self.begin(growing, "chat.postMessage", &arguments).await
     }
@@ -385,6 +418,7 @@ impl Follower {
             Ok(answer) => {
                 let ts = answer["ts"].as_str().unwrap_or_default();
                 growing.ts = Some(ts.to_owned());
+                growing.since = Some(Instant::now());
                 self.is_shown(growing);
                 store
                     .slack_grows(&tenant, &turn, 0, ts)

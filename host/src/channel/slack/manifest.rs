@@ -118,7 +118,7 @@ pub(crate) fn manifest(name: &str, profile: Profile, url: Option<&str>) -> Value
                 "messages_tab_enabled": true,
                 "messages_tab_read_only_enabled": false,
             },
-            "bot_user": {"display_name": name, "always_online": true},
+            "bot_user": {"display_name": handle(name), "always_online": true},
             "slash_commands": [command],
         },
         "oauth_config": {"scopes": {"bot": names(&SCOPES)}},
@@ -130,6 +130,18 @@ pub(crate) fn manifest(name: &str, profile: Profile, url: Option<&str>) -> Value
             "token_rotation_enabled": false,
         },
     })
+}
+
+/// A name as a bot may have it.
+fn handle(name: &str) -> String {
+    let fine = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    name.to_lowercase().chars().map(fine).collect()
 }
 
 #[cfg(test)]

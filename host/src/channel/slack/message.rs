@@ -14,13 +14,15 @@ use super::files::{self, Files};
 use super::lanes::Trouble;
 use super::people::Person;
 use super::web::Refused;
-use super::{CHANNEL, Slack, command, edit, feedback, home, interaction, live, mrkdwn, question};
+use super::{
+    CHANNEL, Slack, bots, command, edit, feedback, home, interaction, live, mrkdwn, question,
+};
 use crate::events::user_denied;
 use crate::inbox::{Admitted, Inbound};
 use crate::registry::WhenBusy;
 use crate::runtime::Input;
 use crate::runtime::bindings::types;
-use crate::store::{Idempotency, SlackInstall, SlackItem, SlackKind, TurnFilter, TurnSummary};
+use crate::store::{Idempotency, SlackInstall, SlackItem, SlackKind};
 
 /// The longest text that becomes a message, in bytes.
 const MAX_TEXT_BYTES: usize = 256 << 10;
@@ -50,23 +52,6 @@ struct Said {
     /// Of who said it.
     name: Option<String>,
     history: Vec<types::PastMessage>,
-}
-
-impl Said {
-    /// What another bot said, under the bot's own id.
-    fn of_bot(message: Message, bot: String, place: Place, agent: String, text: String) -> Self {
-        Self {
-            message: Message {
-                user: bot,
-                ..message
-            },
-            place,
-            agent,
-            text,
-            name: None,
-            history: Vec::new(),
-        }
-    }
 }
 
 /// Deals with something that came in.
@@ -197,8 +182,7 @@ impl Visit<'_> {
         let text = mrkdwn::read(&message.text, &self.install.bot_user);
         let (agent, text) = self.addressed(&place, engaged.clone(), text).await?;
         if let Some(bot) = message.bot_id.clone() {
-            let said = Said::of_bot(message, bot, place, agent, text);
-            return self.hear_bot(said).await;
+            return bots::hear(self, message, bot, place, (&agent, text)).await;
         }
         let person = access::person(self.slack, &message.user).await?;
         if let Some(why) = self.refusal(&agent, &message, &person, &text).await? {
@@ -223,36 +207,6 @@ impl Visit<'_> {
         self.admit(said).await
     }
 
-    /// Other bots are heard where that is configured and they mention the app, and
-    /// so often in a row.
-    async fn hear_bot(&self, said: Said) -> Result<(), Trouble> {
-        let (message, agent) = (&said.message, &said.agent);
-        let bot = message.user.as_str();
-        let may = access::bot_may(self.slack, agent, bot, &message.channel)?;
-        if !may || !message.mentions_us || said.text.trim().is_empty() {
-            debug!(bot, agent, "another bot is not heard");
-            return Ok(());
-        }
-        let most = self.slack.config.max_bot_messages;
-        let filter = TurnFilter {
-            conversation: Some(said.place.conversation()),
-            limit: most,
-            ..TurnFilter::default()
-        };
-        let store = &self.slack.host.store;
-        let latest = store.turns(&self.item.tenant_id, &filter).await?;
-        let is_bot = |turn: &TurnSummary| {
-            let user = turn.user_id.as_deref().unwrap_or_default();
-            user.strip_prefix(AUTHOR).is_some_and(access::is_bot)
-        };
-        if latest.len() == most as usize && latest.iter().all(is_bot) {
-            let why = "bots have said as much in a row as they may";
-            self.denied(bot, (&message.channel, agent), why).await;
-            return Ok(());
-        }
-        self.admit(said).await
-    }
-
     /// Why an agent does not get a message, for who wrote it.
     pub(super) async fn refusal(
         &self,
@@ -263,7 +217,7 @@ impl Visit<'_> {
     ) -> Result<Option<String>, Trouble> {
         let place = (message.channel.as_str(), message.is_direct());
         let who = (message.user.as_str(), person);
-        if let Err(why) = access::may(self.slack, agent, who, place).await? {
+        if let Err(why) = access::may(self, agent, who, place).await? {
             self.denied(&message.user, (&message.channel, agent), &why)
                 .await;
             return Ok(Some(why));
@@ -353,6 +307,23 @@ impl Visit<'_> {
         }
     }
 
+    /// The workspace in which it happened; where the app is installed for a whole
+    /// organisation that is one of many.
+    pub(super) fn team(&self) -> String {
+        let team = event::origin(self.payload).team;
+        team.unwrap_or_else(|| self.install.id.clone())
+    }
+
+    fn target(&self, place: &Place) -> Target {
+        let at = |pointer: &&str| self.payload.pointer(pointer)?.as_str();
+        let team = ["/event/user_team", "/event/team"].iter().find_map(at);
+        Target {
+            channel: place.channel.clone(),
+            thread_ts: place.root.clone(),
+            team: team.map_or_else(|| self.team(), str::to_owned),
+        }
+    }
+
     /// Who clicked.
     pub(super) fn user(&self) -> &str {
         self.payload["user"]["id"].as_str().unwrap_or_default()
@@ -383,14 +354,14 @@ impl Visit<'_> {
         place: Place,
         agent: &str,
         text: String,
-        person: &Person,
+        name: Option<String>,
     ) -> Result<(), Trouble> {
         let said = Said {
             message,
             place,
             agent: agent.to_owned(),
             text,
-            name: person.name.clone(),
+            name,
             history: Vec::new(),
         };
         self.admit(said).await
@@ -430,7 +401,7 @@ impl Visit<'_> {
             // It was taken in before a crash.
             Admitted::Repeated(_) | Admitted::KeyReused => Ok(()),
             Admitted::Turn(feed) => {
-                let who = (target(&place), message.user);
+                let who = (self.target(&place), message.user);
                 live::follow(self.slack, &self.item.tenant_id, feed, who, None);
                 Ok(())
             }
@@ -450,7 +421,7 @@ impl Visit<'_> {
             id: author_id(&message.user),
             name,
         };
-        let target = json!(target(&place));
+        let target = json!(self.target(&place));
         let context = json!({"slack": {
             "channel": place.channel, "ts": message.ts, "thread_ts": place.root, "user": message.user,
             "is_direct": message.is_direct(), "app_context": message.context,
@@ -510,14 +481,6 @@ impl Visit<'_> {
             self.slack.host.scheduler.cancel(tenant, &turn).await?;
         }
         Ok(())
-    }
-}
-
-fn target(place: &Place) -> Target {
-    Target {
-        channel: place.channel.clone(),
-        thread_ts: place.root.clone(),
-        team: place.install.clone(),
     }
 }
 

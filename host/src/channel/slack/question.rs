@@ -5,6 +5,7 @@
 mod click;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
@@ -19,7 +20,7 @@ use super::web::Refused;
 use super::{Slack, markdown, mrkdwn};
 use crate::codec;
 use crate::runtime::bindings::{reply, types};
-use crate::store::{DEFAULT_TENANT, SlackPostState, WaitRow};
+use crate::store::{DEFAULT_TENANT, SlackPost, SlackPostState, WaitRow};
 use crate::turn::{Expects, Question, Verdict};
 use crate::waits::{Answer, Unanswerable, question_of};
 
@@ -32,6 +33,11 @@ pub(super) const SAY: &str = "anchorhold_say";
 
 /// Where questions stand among the parts of an answer.
 const FIRST_PART: i64 = 1_000_000;
+
+/// How often a question is asked until Slack takes it, and how long to wait where
+/// Slack cannot be reached.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_secs(5);
 
 /// The most characters on a button. A block takes 25 of them, and a question has
 /// fewer choices.
@@ -83,43 +89,67 @@ async fn try_to_ask(
 ) -> Result<()> {
     let store = &slack.host.store;
     let part = FIRST_PART + call;
-    let known = store.begin_slack_post(tenant, turn, part, &target.channel);
-    match known.await? {
-        Some(post) if post.state == SlackPostState::Done => return Ok(()),
-        // The host stopped while it asked.
-        Some(post) => {
-            let wait = unsure_for(slack, post.begun_at).unwrap_or_default();
-            tokio::time::sleep(wait).await;
-            match find_ours(slack, target, (turn, part), post.begun_at).await {
-                Ok(Some(ts)) => return store.slack_posted(tenant, turn, part, &ts).await,
-                Ok(None) => {}
-                Err(error) => warn!(%error, turn, "a question may stand in Slack twice"),
-            }
-        }
-        None => {}
-    }
     let arguments = json!({
         "channel": target.channel, "thread_ts": target.thread_ts,
-        "text": markdown::plain(&question.text), "blocks": blocks(turn, call, question),
+        "text": markdown::plain(&question.text),
+        "blocks": blocks(turn, call, question, super::MAX_BLOCK),
         "unfurl_links": false, "unfurl_media": false,
         "metadata": {"event_type": METADATA, "event_payload": {"turn": turn, "part": part}},
     });
-    match slack.web.call("chat.postMessage", &arguments).await {
-        Ok(answer) => {
-            let ts = answer["ts"].as_str().unwrap_or_default();
-            store.slack_posted(tenant, turn, part, ts).await
+    let mut refused = None;
+    for _ in 0..TRIES {
+        let known = store.begin_slack_post(tenant, turn, part, &target.channel);
+        match known.await? {
+            Some(post) if post.state == SlackPostState::Done => return Ok(()),
+            Some(post) => {
+                if let Some(ts) = look_for(slack, target, &post).await {
+                    return store.slack_posted(tenant, turn, part, &ts).await;
+                }
+            }
+            None => {}
         }
-        Err(refused) => {
-            store.slack_not_posted(tenant, turn, part).await?;
-            Err(refused.into())
+        let wait = match slack.web.call("chat.postMessage", &arguments).await {
+            Ok(answer) => {
+                let ts = answer["ts"].as_str().unwrap_or_default();
+                return store.slack_posted(tenant, turn, part, ts).await;
+            }
+            // What is written down stays: nobody knows.
+            Err(Refused::Unsure(_)) => continue,
+            Err(Refused::Limited(wait)) => wait,
+            Err(Refused::Unreachable(why)) => {
+                refused = Some(Refused::Unreachable(why));
+                PAUSE
+            }
+            Err(why @ Refused::Failed { .. }) => {
+                store.slack_not_posted(tenant, turn, part).await?;
+                return Err(why.into());
+            }
+        };
+        store.slack_not_posted(tenant, turn, part).await?;
+        tokio::time::sleep(wait).await;
+    }
+    let why = refused.unwrap_or_else(|| Refused::Unsure("too often".to_owned()));
+    Err(why.into())
+}
+
+/// Finds a question that may stand there, when Slack can know.
+async fn look_for(slack: &Slack, target: &Target, post: &SlackPost) -> Option<String> {
+    let wait = unsure_for(slack, post.begun_at).unwrap_or_default();
+    tokio::time::sleep(wait).await;
+    let part = (post.turn.as_str(), post.part);
+    match find_ours(slack, target, part, post.begun_at).await {
+        Ok(found) => found,
+        Err(error) => {
+            warn!(%error, turn = post.turn, "a question may stand in Slack twice");
+            None
         }
     }
 }
 
-/// A question with its buttons.
-pub(super) fn blocks(turn: &str, call: i64, question: &Question) -> Vec<Value> {
+/// A question, of which at most so many characters are shown, with its buttons.
+pub(super) fn blocks(turn: &str, call: i64, question: &Question, most: usize) -> Vec<Value> {
     let mut blocks = vec![
-        asked(&question.text),
+        asked(&question.text, most),
         json!({"type": "actions", "elements": buttons(turn, call, question)}),
     ];
     if question.expects == Expects::Text {
@@ -167,9 +197,9 @@ pub(super) fn buttons(turn: &str, call: i64, question: &Question) -> Vec<Value> 
     }
 }
 
-fn asked(text: &str) -> Value {
-    let text: String = text.chars().take(super::MAX_BLOCK).collect();
-    json!({"type": "markdown", "text": markdown::safe(&text)})
+fn asked(text: &str, most: usize) -> Value {
+    let mut pieces = markdown::pieces(&markdown::safe(text), most).into_iter();
+    json!({"type": "markdown", "text": pieces.next().unwrap_or_default()})
 }
 
 /// Puts what became of a question in the place of its buttons, in its thread.
@@ -197,7 +227,7 @@ pub(super) async fn close(
     let below = json!({"type": "context", "elements": [{"type": "mrkdwn", "text": outcome}]});
     let arguments = json!({
         "channel": post.channel, "ts": post.ts,
-        "text": markdown::plain(&question.text), "blocks": [asked(&question.text), below],
+        "text": markdown::plain(&question.text), "blocks": [asked(&question.text, super::MAX_BLOCK), below],
     });
     said_or_later(slack.web.call("chat.update", &arguments).await)?;
     Ok(Some(outcome))

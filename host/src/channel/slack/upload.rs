@@ -61,7 +61,7 @@ impl Upload<'_> {
             match self.bring(file).await {
                 Ok(id) => ids.push(id),
                 Err(why @ Refused::Failed { .. }) => {
-                    error!(error = %why, turn, "Slack does not take the files of an answer; it needs the scope files:write");
+                    error!(error = %why, turn, "Slack does not take the files of an answer; `anchorhold slack doctor` says whether the app may write files");
                     self.forget().await?;
                     return Ok(Given::Refused);
                 }

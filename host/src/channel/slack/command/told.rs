@@ -167,7 +167,7 @@ fn explained(turn: &TurnSummary, calls: &[UsageRow], now: i64) -> String {
     let receipt = receipt.and_then(|receipt| serde_json::from_str::<Receipt>(receipt).ok());
     if let Some(receipt) = receipt {
         lines.push(format!(
-            "It took {}, {} of models among {}.",
+            "It took {}, of which models took {}, and made {}.",
             span(receipt.wall_ms * 1_000),
             span(receipt.timing.model_us),
             things(receipt.host_calls, "host call"),

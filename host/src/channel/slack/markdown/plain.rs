@@ -1,7 +1,8 @@
 //! An answer without its markup, for notifications.
 
-/// What a notification may have, in scalars.
-const MAX_PLAIN: usize = 3_000;
+/// What a notification may have, in bytes as Slack counts them, escaped: it refuses
+/// more than 4,000 where a message is changed.
+const MAX_PLAIN: usize = 3_900;
 
 /// A short text without markup. Slack reads its own there too, so angle brackets
 /// are escaped; entities that are there stay as they are.
@@ -82,7 +83,7 @@ fn unlinked(text: &str) -> String {
     let mut rest = text;
     while let Some(middle) = rest.find("](") {
         let (before, after) = (&rest[..middle], &rest[middle + 2..]);
-        let (Some(open), Some(close)) = (before.rfind('['), after.find(')')) else {
+        let (Some(open), Some(close)) = (before.rfind('['), end_of_link(after)) else {
             out.push_str(&rest[..middle + 2]);
             rest = after;
             continue;
@@ -97,6 +98,23 @@ fn unlinked(text: &str) -> String {
         rest = &after[close + 1..];
     }
     out + rest
+}
+
+/// No address is longer.
+const MAX_ADDRESS: usize = 2_048;
+
+/// Where the parenthesis closes that was open before; an address may have more.
+fn end_of_link(address: &str) -> Option<usize> {
+    let mut open = 1;
+    let end = address.char_indices().take(MAX_ADDRESS).find(|(_, c)| {
+        match c {
+            '(' => open += 1,
+            ')' => open -= 1,
+            _ => {}
+        }
+        open == 0
+    });
+    end.map(|(at, _)| at)
 }
 
 /// Marks of emphasis touch a word on one side only: `snake_case` and `2 * 3` have
@@ -127,13 +145,15 @@ fn unmarked(text: &str) -> String {
 
 /// At most [`MAX_PLAIN`], and no half of an entity.
 fn shortened(text: &str) -> String {
-    let Some((end, _)) = text.char_indices().nth(MAX_PLAIN) else {
+    let mut size = 0;
+    let too_much = text.char_indices().find(|(_, c)| {
+        // Slack escapes it, and may escape it again.
+        size += if *c == '&' { 5 } else { c.len_utf8() };
+        size > MAX_PLAIN
+    });
+    let Some((end, _)) = too_much else {
         return text.to_owned();
     };
-    let end = text[..end]
-        .char_indices()
-        .next_back()
-        .map_or(0, |(at, _)| at);
     let mut kept = &text[..end];
     if let Some(start) = kept.rfind('&')
         && !kept[start..].contains(';')
