@@ -18,10 +18,11 @@ use crate::workspace::Workspace;
 use crate::{guests, step, up, wasm_target};
 
 /// By name, with its script.
-const JUDGES: [(&str, &str); 8] = [
+const JUDGES: [(&str, &str); 9] = [
     ("openai", "openai_sdk.py"),
     ("mcp", "mcp_client.py"),
     ("slack", "slack_client.py"),
+    ("slack_host", "slack_host.py"),
     ("agents", "agents_sdk.py"),
     ("ai", "ai_sdk.mjs"),
     ("bolt", "bolt.mjs"),
@@ -30,7 +31,7 @@ const JUDGES: [(&str, &str); 8] = [
 ];
 
 /// How many of them `cargo xtask test` runs: those from the beginning.
-const QUICK: usize = 3;
+const QUICK: usize = 4;
 
 /// Agents of the host that is judged.
 const AGENTS: [&str; 3] = ["assistant", "hog", "probe"];
