@@ -20,15 +20,21 @@ from slack_talk import record
 
 # What is known to be found, with the reason; what is not found any more has to go.
 KNOWN = {
+    "blocks of a message: at most some 13,000 characters together": "`/anchorhold approvals` lists questions whole",
+    "blocks: at most 12,000 characters of Markdown together": "the same",
+    "chat.postEphemeral: the SDK knows response_type": "it is for response addresses, from which the answer to a command is taken over",
+    "chat.update: a text of at most 4,000 bytes, escaped": "it is cut at 3,000 characters, whatever their size",
     "chat.update: the SDK knows unfurl_links": "only chat.postMessage takes it; here it says nothing",
     "chat.update: the SDK knows unfurl_media": "the same",
+    "every /anchorhold approvals is answered": "not where the questions are too long together",
 }
 
 # What has to be among the calls, or less is judged than it seems.
 METHODS = [
     "agents.sessions.setStatus", "apps.connections.open", "assistant.threads.setStatus",
     "assistant.threads.setSuggestedPrompts", "auth.test", "chat.appendStream", "chat.getPermalink",
-    "chat.postEphemeral", "chat.postMessage", "chat.startStream", "chat.stopStream", "chat.update", "users.info",
+    "chat.postEphemeral", "chat.postMessage", "chat.startStream", "chat.stopStream", "chat.update", "conversations.replies",
+    "usergroups.users.list", "users.info",
     "views.open", "views.publish",
 ]
 BLOCKS = ["actions", "context", "context_actions", "header", "markdown", "section"]
@@ -48,6 +54,9 @@ MANIFEST = {
     "display_information.name": 35, "display_information.description": 140, "features.bot_user.display_name": 80,
     "features.agent_view.agent_description": 300,
 }
+
+# Blocks of each.
+MESSAGE, VIEW = 50, 100
 
 found = defaultdict(list)
 
@@ -88,13 +97,14 @@ def sizes(item):
             judge(part["text"], f"{kind}: a text is not empty", item)
 
 
-def blocks(method, given, most=50):
+def blocks(method, given, most=MESSAGE):
     judge(len(given) <= most, f"{method}: at most {most} blocks", len(given))
     whole = sum(len(block["text"]) for block in given if block["type"] == "markdown")
     judge(whole <= 12_000, "blocks: at most 12,000 characters of Markdown together", whole)
-    # Not documented; others measured some 13,200 (slackapi/bolt-js, issue 2509).
-    whole = len(json.dumps(given, ensure_ascii=False))
-    judge(whole <= 13_000, "blocks: at most some 13,000 characters together", whole)
+    if most == MESSAGE:
+        # Not documented; others measured some 13,200 (slackapi/bolt-js, issue 2509).
+        whole = len(json.dumps(given, ensure_ascii=False))
+        judge(whole <= 13_000, "blocks of a message: at most some 13,000 characters together", whole)
     for block in given:
         again(f"{method} {block['type']}", Block.parse, block)
         if block["type"] == "actions":
@@ -134,7 +144,7 @@ def call(method, args):
         again(f"{method} metadata", lambda it: Metadata(**it), args["metadata"])
     if "view" in args:
         again(f"{method} view", lambda it: View(**it), args["view"])
-        blocks(method, args["view"]["blocks"], 100)
+        blocks(method, args["view"]["blocks"], VIEW)
     sizes({name: args[name] for name in ("view", "chunks") if name in args})
 
 
@@ -146,6 +156,8 @@ def calls(said):
         given = [{name: value for name, value in block.items() if name != "block_id"} for block in whisper.get("blocks") or []]
         blocks("a whisper", given)
         judge(0 < len(whisper["text"]) <= 40_000, "a whisper: a text of at most 40,000", whisper)
+    listed = [whisper for whisper in said["whispers"] if whisper["text"].startswith("What waits")]
+    judge(len(listed) == 2, "every /anchorhold approvals is answered", len(listed))
     named = {one["method"] for one in said["calls"]}
     equal("every method that is judged is called", sorted(set(METHODS) - named), [])
     kinds = {part.get("type") for one in said["calls"] for part in walk(one["args"])}
@@ -188,13 +200,15 @@ def events(said):
         event = delivery["payload"].get("event", {})
         is_said = delivery["name"] in ("app_mention", "message") and "bot_id" not in event and "subtype" not in event
         if delivery["transport"] == "events_api" and is_said:
-            meant[event["channel"], event["ts"]].add(context(delivery))
+            is_meant = event["channel"].startswith("D") or "<@U0SIMBOT>" in event["text"] or "thread_ts" in event
+            if is_meant:
+                meant[event["channel"], event["ts"]].add(context(delivery))
     for read in meant.values():
         judge(len(read) == 1, "Bolt reads both events of a mention alike", read)
     expected = {(f"slack:{team}:{channel}:{thread}", f"slack:{user}") for read in meant.values() for team, channel, thread, user in read}
     silent = {(place, person) for place, person in expected if not turns[place, person]}
-    refused = {person for _, person in silent}
-    equal("a turn for everybody but who is refused", refused, {"slack:U0ALICE", "slack:U0GWEN", "slack:U0OLGA"})
+    refused = sorted(person for _, person in silent)
+    equal("a turn for everybody but who is refused", refused, ["slack:U0ALICE", "slack:U0GWEN", "slack:U0OLGA"])
     asked = {(place, person) for place, person in turns if turns[place, person]} - expected
     equal("no turn but what Bolt reads, and what a command asks", [person for _, person in asked], ["slack:U0ALICE"])
     by_id = {turn["turn"]: turn for turn in said["turns"]}
@@ -209,9 +223,12 @@ def events(said):
 
 
 def verdicts():
-    for rule, seen in sorted(found.items()):
-        check(rule if rule not in KNOWN else f"{rule} (known: {KNOWN[rule]})", bool(seen) == (rule in KNOWN),
-              f"{len(seen)}, the first: {seen[0]}" if seen else "it is right by now: take it from KNOWN")
+    for rule in sorted({*found, *KNOWN}):
+        seen = found[rule]
+        if rule in KNOWN:
+            check(f"{rule} (known: {KNOWN[rule]})", seen, "it is right by now: take it from KNOWN")
+        else:
+            check(rule, not seen, f"{len(seen)}, the first: {seen[:1]}")
 
 
 def all_of_it():

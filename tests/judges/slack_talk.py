@@ -49,8 +49,9 @@ LONG = "\n\n".join(["```python\n" + "\n".join(f"print({line})  # <&>" for line i
                     "\n".join(f"{item}. item" for item in range(1, 120)),
                     *(f"## Part {number}\n" + "Some **words** of `some` length. " * 40 for number in range(8)), "The end."])
 UNBROKEN = "x" * 30_000
+WORDS = "words " * 1_050
 # Three bytes each, and five where Slack escapes.
-WIDE = "好" * 1500 + " & " * 500
+WIDE = "好" * 1500 + " & " * 500 + "the end"
 
 SCRIPT = f"""
 [[rules]]
@@ -64,7 +65,7 @@ when = {{ last = {{ contains = ["long"] }} }}
 reply = {{ text = {json.dumps(LONG)} }}
 [[rules]]
 when = {{ last = {{ contains = ["wide"] }} }}
-reply = {{ text = "{WIDE}", chunk = 1000, chunk_delay_ms = 1100 }}
+reply = {{ text = "{WIDE}", chunk = 600, chunk_delay_ms = 900 }}
 [[rules]]
 when = {{ last = {{ contains = ["unbroken"] }} }}
 reply = {{ text = "{UNBROKEN}", chunk = 20000, chunk_delay_ms = 1300 }}
@@ -72,11 +73,19 @@ reply = {{ text = "{UNBROKEN}", chunk = 20000, chunk_delay_ms = 1300 }}
 text = "You said {{last}}"
 usage = {{ input = 7, output = 5 }}
 """
+PROBE = """
+name = "probe"
+[triggers.chat]
+history = 10
+"""
 CONFIG = """
 [llm]
 script = "script.toml"
 [slack]
 prompts = [{ title = "My notes", message = "notes: list" }]
+[slack.agents.probe]
+users = ["U0BOB"]
+groups = ["S0ENGINEERS"]
 """
 
 
@@ -91,6 +100,7 @@ class Host:
         plugins.mkdir()
         for agent in AGENTS:
             shutil.copy(Path("plugins") / f"{agent}.wasm", plugins)
+        (plugins / "probe.toml").write_text(PROBE)
         environment = {
             "ANCHORHOLD_SERVER__LISTEN": "127.0.0.1:0", "ANCHORHOLD_ADMIN_TOKEN": TOKEN,
             "ANCHORHOLD_STORAGE__DATA_DIR": str(self.folder / "data"), "ANCHORHOLD_REGISTRY__PLUGINS_DIR": str(plugins),
@@ -153,6 +163,8 @@ def answers(talk):
     rich = talk.say("rich", BOB, "D0BOB")
     long = talk.say("long", "U0ADA", "D0ADA")
     unbroken = talk.say("unbroken", BOB, "D0BOB")
+    root = talk.fake.act("say", user=BOB, channel=PARTNER, text="the printer is broken")["ts"]
+    talk.say("probe: history", ALICE, PARTNER, thread_ts=root)
     files = talk.say("probe: attach a.csv 1,2\nattach b.txt hello <&>\nsure 0.25")
     talk.say("hi", GWEN)
     talk.say("hi", OLGA, PARTNER)
@@ -160,6 +172,7 @@ def answers(talk):
     talk.hear(rich, "risks", "D0BOB")
     talk.hear(broken, "It broke")
     talk.hear(files, "attach")
+    talk.hear(root, "printer", PARTNER)
     talk.whispered("guests")
     talk.whispered("people of this workspace", channel=PARTNER)
     talk.whispered("Say something")
@@ -180,24 +193,27 @@ def questions(talk):
     sure = talk.say("probe: ask approval Sure? See [this](https://example.com) <!here> & more")
     color = talk.say("probe: ask red&blue;;" + "g" * 100 + ";;<b> Which?")
     text = talk.say("probe: ask text Why?")
-    many = talk.say("probe: ask " + ";;".join(f"choice-{number}" for number in range(20)) + " Which of many?", channel=OWN)
-    refused = talk.say("probe: ask approval Really? " + "words " * 900, channel=OWN)
-    soon = talk.say("probe: ask approval Soon? ## expires=1000", channel=OWN)
     asked = talk.hear(sure, "Sure")[0]
-    talk.click(asked, "anchorhold_answer_1", BOB)
-    talk.whispered("not for you")
     talk.command("approvals")
     talk.whispered("Sure")
+    many = talk.say("probe: ask " + ";;".join(f"choice-{number}" for number in range(20)) + " Which of many? " + WORDS, channel=OWN)
+    refused = talk.say("probe: ask approval Really? " + WORDS, channel=OWN)
+    soon = talk.say("probe: ask approval Soon? ## expires=1000", channel=OWN)
+    talk.click(asked, "anchorhold_answer_1", BOB)
+    talk.whispered("not for you")
+    to_choose, to_refuse = talk.hear(many, "Which of many", OWN)[0], talk.hear(refused, "Really", OWN)[0]
+    # Together they are longer than a message.
+    talk.command("approvals")
     talk.fake.act("open_home", user=ALICE, tab="home")
     talk.fake.wait("calls", 1, method="views.publish", ok="true")
     talk.fake.act("open_home", user=GWEN, tab="home")
     talk.fake.act("open_home", user=ALICE, tab="messages")
     talk.click(asked, "anchorhold_answer_1")
     talk.click(talk.hear(color, "Which")[0], "anchorhold_answer_3")
-    talk.click(talk.hear(many, "Which of many", OWN)[0], "anchorhold_answer_2", channel=OWN)
+    talk.click(to_choose, "anchorhold_answer_2", channel=OWN)
     talk.click(talk.hear(text, "Why")[0], "anchorhold_say")
     talk.submit(1, "because <of> & @channel")
-    talk.click(talk.hear(refused, "Really", OWN)[0], "anchorhold_say", channel=OWN)
+    talk.click(to_refuse, "anchorhold_say", channel=OWN)
     talk.submit(2, "too dear <!here>")
     for thread, words in [(sure, "answered"), (color, "answered"), (text, "because")]:
         talk.hear(thread, words)
@@ -231,7 +247,7 @@ def without_streams(talk):
     wide = talk.say("wide", BOB, "D0BOB")
     talk.fake.wait("calls", 1, method="assistant.threads.setStatus")
     talk.hear(slow, "eight")
-    talk.hear(wide, "&  &", "D0BOB")
+    talk.hear(wide, "the end", "D0BOB")
 
 
 def an_end(talk):

@@ -18,7 +18,7 @@ use crate::workspace::Workspace;
 use crate::{guests, step, up, wasm_target};
 
 /// By name, with its script.
-const JUDGES: [(&str, &str); 9] = [
+const JUDGES: [(&str, &str); 10] = [
     ("openai", "openai_sdk.py"),
     ("mcp", "mcp_client.py"),
     ("slack", "slack_client.py"),
@@ -26,6 +26,7 @@ const JUDGES: [(&str, &str); 9] = [
     ("agents", "agents_sdk.py"),
     ("ai", "ai_sdk.mjs"),
     ("bolt", "bolt.mjs"),
+    ("slack_types", "slack_types.mjs"),
     ("conformance", "conformance.mjs"),
     ("aimock", "aimock.mjs"),
 ];
