@@ -18,7 +18,7 @@ use crate::workspace::Workspace;
 use crate::{guests, step, up, wasm_target};
 
 /// By name, with its script.
-const JUDGES: [(&str, &str); 10] = [
+const JUDGES: [(&str, &str); 11] = [
     ("openai", "openai_sdk.py"),
     ("mcp", "mcp_client.py"),
     ("slack", "slack_client.py"),
@@ -27,6 +27,7 @@ const JUDGES: [(&str, &str); 10] = [
     ("ai", "ai_sdk.mjs"),
     ("bolt", "bolt.mjs"),
     ("slack_types", "slack_types.mjs"),
+    ("emulate", "emulate.mjs"),
     ("conformance", "conformance.mjs"),
     ("aimock", "aimock.mjs"),
 ];
