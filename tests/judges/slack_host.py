@@ -16,7 +16,7 @@ from slack_sdk.models.metadata import Metadata
 from slack_sdk.models.views import View
 
 from check import check, end, equal, run
-from slack_talk import record
+from slack_talk import BUSY, record
 
 # What is known to be found, with the reason; what is not found any more has to go.
 KNOWN = {
@@ -27,6 +27,7 @@ KNOWN = {
     "chat.update: the SDK knows unfurl_links": "only chat.postMessage takes it; here it says nothing",
     "chat.update: the SDK knows unfurl_media": "the same",
     "every /anchorhold approvals is answered": "not where the questions are too long together",
+    "every question is asked, and once": "not where its turn in the channel is more than five seconds away",
 }
 
 # What has to be among the calls, or less is judged than it seems.
@@ -158,6 +159,8 @@ def calls(said):
         judge(0 < len(whisper["text"]) <= 40_000, "a whisper: a text of at most 40,000", whisper)
     listed = [whisper for whisper in said["whispers"] if whisper["text"].startswith("What waits")]
     judge(len(listed) == 2, "every /anchorhold approvals is answered", len(listed))
+    busy = [one for one in said["calls"] if one["args"].get("text", "").startswith("Busy")]
+    judge(len(busy) == BUSY, "every question is asked, and once", len(busy))
     named = {one["method"] for one in said["calls"]}
     equal("every method that is judged is called", sorted(set(METHODS) - named), [])
     kinds = {part.get("type") for one in said["calls"] for part in walk(one["args"])}

@@ -50,6 +50,8 @@ LONG = "\n\n".join(["```python\n" + "\n".join(f"print({line})  # <&>" for line i
                     *(f"## Part {number}\n" + "Some **words** of `some` length. " * 40 for number in range(8)), "The end."])
 UNBROKEN = "x" * 30_000
 WORDS = "words " * 1_050
+# Questions that one person is asked at once.
+BUSY = 8
 # Three bytes each, and five where Slack escapes.
 WIDE = "好" * 1500 + " & " * 500 + "the end"
 
@@ -161,7 +163,9 @@ def answers(talk):
     working = talk.say("probe: sleep 1200\nprogress\nsend one;;two <!here>\nsleep 1500\necho done", BOB)
     broken = talk.say("probe: error internal It broke <!here>")
     rich = talk.say("rich", BOB, "D0BOB")
-    long = talk.say("long", "U0ADA", "D0ADA")
+    long = talk.say("long", channel=PARTNER)
+    for number in range(BUSY):
+        talk.say(f"probe: ask approval Busy {number}?", "U0ADA", "D0ADA")
     unbroken = talk.say("unbroken", BOB, "D0BOB")
     root = talk.fake.act("say", user=BOB, channel=PARTNER, text="the printer is broken")["ts"]
     talk.say("probe: history", ALICE, PARTNER, thread_ts=root)
@@ -180,7 +184,7 @@ def answers(talk):
     def rest():
         talk.hear(slow, "eight")
         talk.hear(working, "done")
-        talk.hear(long, "The end", "D0ADA")
+        talk.hear(long, "The end", PARTNER)
         talk.hear(unbroken, "xxx", "D0BOB", 3)
         # In a thread nobody needs to mention it again.
         talk.fake.act("say", user=BOB, channel=GENERAL, text="and now", thread_ts=slow)
