@@ -68,8 +68,9 @@ async function emulate(scopes) {
     ],
   } }));
   const program = join(process.cwd(), "node_modules/emulate/dist/index.js");
-  const child = start(newerNode(), [program, "start", "--service", "slack", "--port", String(port), "--seed", "seed.json"]);
   const url = `http://127.0.0.1:${port}`;
+  const options = ["--service", "slack", "--port", String(port), "--base-url", url, "--seed", "seed.json"];
+  const child = start(newerNode(), [program, "start", ...options]);
   await until(`emulate serves: ${child.log}`, () => fetch(url).then(answer => answer.ok, () => false));
   return url;
 }
@@ -133,6 +134,8 @@ await run("emulate", async () => {
   equal("what has no streams is one message all the same", slow.blocks[0].text, "one two three four five six");
   const [failed] = await ask("probe: error internal It broke", text => text.includes("It broke"));
   check("a failure is told", failed.text.includes("administrator"), failed);
+  const [file] = await ask("probe: attach a.csv 1,2", text => text.includes("a.csv"));
+  equal("a file is in the thread", file.files?.[0].name, "a.csv");
 
   const [asked] = await ask("probe: ask approval Sure?", text => text.includes("Sure?"));
   const [button] = asked.blocks.find(block => block.type === "actions").elements;

@@ -35,7 +35,7 @@ METHODS = [
     "agents.sessions.setStatus", "apps.connections.open", "assistant.threads.setStatus",
     "assistant.threads.setSuggestedPrompts", "auth.test", "chat.appendStream", "chat.getPermalink",
     "chat.postEphemeral", "chat.postMessage", "chat.startStream", "chat.stopStream", "chat.update", "conversations.replies",
-    "usergroups.users.list", "users.info",
+    "files.completeUploadExternal", "files.getUploadURLExternal", "usergroups.users.list", "users.info",
     "views.open", "views.publish",
 ]
 BLOCKS = ["actions", "context", "context_actions", "header", "markdown", "section"]

@@ -175,7 +175,7 @@ def answers(talk):
     talk.say("")
     talk.hear(rich, "risks", "D0BOB")
     talk.hear(broken, "It broke")
-    talk.hear(files, "attach")
+    talk.hear(files, "attached")
     talk.hear(root, "printer", PARTNER)
     talk.whispered("guests")
     talk.whispered("people of this workspace", channel=PARTNER)

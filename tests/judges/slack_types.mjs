@@ -36,7 +36,8 @@ const typeOf = method => method === "manifest" ? "AppsManifestCreateArguments['m
 
 /** Forms have texts only. */
 function typed(args) {
-  const value = (name, it) => it === "true" || it === "false" ? it === "true" : name === "limit" ? Number(it) : it;
+  const numbers = ["length", "limit"];
+  const value = (name, it) => it === "true" || it === "false" ? it === "true" : numbers.includes(name) ? Number(it) : it;
   return Object.fromEntries(Object.entries(args).map(([name, it]) => [name, value(name, it)]));
 }
 
