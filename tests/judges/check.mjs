@@ -1,5 +1,8 @@
 // What the judges in JavaScript share: one line for each check, and the exit code.
 
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+
 export const URL = process.env.JUDGE_URL;
 export const TOKEN = process.env.JUDGE_TOKEN;
 
@@ -20,4 +23,10 @@ export async function run(name, work) {
   } catch (error) {
     check(name, false, error.stack);
   }
+}
+
+/** Some of them need a newer Node than Debian's, which is a package here. */
+export function newerNode() {
+  const require = createRequire(import.meta.url);
+  return join(dirname(require.resolve(`node-linux-${process.arch}/package.json`)), "bin/node");
 }

@@ -7,7 +7,7 @@ import http from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { TOKEN, URL, check } from "./check.mjs";
+import { TOKEN, URL, check, newerNode } from "./check.mjs";
 
 const require = createRequire(import.meta.url);
 const host = new globalThis.URL(URL);
@@ -25,18 +25,13 @@ function forward(request, response) {
   request.pipe(onward);
 }
 
-/** The suite needs a newer Node than Debian's, which is a package here. */
-function node() {
-  return join(dirname(require.resolve(`node-linux-${process.arch}/package.json`)), "bin/node");
-}
-
 function suite(version, url) {
   const program = join(dirname(require.resolve("@modelcontextprotocol/conformance/package.json")), "dist/index.js");
   const expected = join(import.meta.dirname, `conformance-${version}.yml`);
   const results = mkdtempSync(join(tmpdir(), "conformance-"));
   const args = [program, "server", "--url", url, "--requirements", version, "--expected-failures", expected];
   return new Promise((resolve) => {
-    const child = spawn(node(), [...args, "--output-dir", results], { cwd: results, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(newerNode(), [...args, "--output-dir", results], { cwd: results, stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     child.stdout.on("data", (data) => (output += data));
     child.stderr.on("data", (data) => (output += data));

@@ -1,11 +1,8 @@
 """Slack's own SDK and Bolt, against the fake Slack: one that they cannot drive is wrong."""
 
 import json
-import os
 import queue
-import subprocess
 import threading
-import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -18,44 +15,15 @@ from slack_sdk.models.messages.chunk import MarkdownTextChunk, PlanUpdateChunk, 
 from slack_sdk.signature import SignatureVerifier
 
 from check import check, end, equal, raises, run
+from slack_fake import WAIT, Fake
 
 PLACE = {"user": "U0ALICE", "channel": "C0GENERAL"}
-WAIT = "wait_ms=20000"
 MODAL = {
     "type": "modal", "callback_id": "form", "title": {"type": "plain_text", "text": "Why?"},
     "submit": {"type": "plain_text", "text": "Send"},
     "blocks": [{"type": "input", "block_id": "b", "label": {"type": "plain_text", "text": "Reason"},
                 "element": {"type": "plain_text_input", "action_id": "x"}}],
 }
-
-
-class Fake:
-    """The fake Slack as a process of its own."""
-
-    def __init__(self, *options):
-        command = [os.environ["JUDGE_PROGRAM"], "slack", "simulate", "--listen", "127.0.0.1:0", *options]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.url = self.process.stdout.readline().split()[-1]
-        self.client = WebClient("xoxb-sim-bot", base_url=f"{self.url}/api/", retry_handlers=[])
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-
-    def sim(self, path, body=None):
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.url}/sim/{path}", data=data)
-        try:
-            with urllib.request.urlopen(request) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as error:
-            raise AssertionError(error.read()) from error
-
-    def act(self, do, **fields):
-        return self.sim("act", {"do": do, **fields})
 
 
 def refusal(name, expected, work):

@@ -18,19 +18,22 @@ use crate::workspace::Workspace;
 use crate::{guests, step, up, wasm_target};
 
 /// By name, with its script.
-const JUDGES: [(&str, &str); 8] = [
+const JUDGES: [(&str, &str); 11] = [
     ("openai", "openai_sdk.py"),
     ("mcp", "mcp_client.py"),
     ("slack", "slack_client.py"),
+    ("slack_host", "slack_host.py"),
     ("agents", "agents_sdk.py"),
     ("ai", "ai_sdk.mjs"),
     ("bolt", "bolt.mjs"),
+    ("slack_types", "slack_types.mjs"),
+    ("emulate", "emulate.mjs"),
     ("conformance", "conformance.mjs"),
     ("aimock", "aimock.mjs"),
 ];
 
 /// How many of them `cargo xtask test` runs: those from the beginning.
-const QUICK: usize = 3;
+const QUICK: usize = 4;
 
 /// Agents of the host that is judged.
 const AGENTS: [&str; 3] = ["assistant", "hog", "probe"];
