@@ -9,16 +9,9 @@ const SOURCE = "slack_calls.ts";
 
 /** What the types do not know, or the host says in vain; what they know by now has to go. */
 const GAPS = [
-  field("chat.postEphemeral", "response_type", "it is for response addresses, from which the answer to a command is taken over"),
-  field("chat.update", "unfurl_links", "only chat.postMessage takes it; here it says nothing"),
-  field("chat.update", "unfurl_media", "the same"),
   member("manifest", ["oauth_config", "scopes", "bot"], "assistant:write", "Slack documents this scope, the types lack it"),
   member("manifest", ["settings", "event_subscriptions", "bot_events"], "agent_session_stopped", "the same of this event"),
 ];
-
-function field(of, name, why) {
-  return { of, name, why, has: given => name in given, without: ({ [name]: _, ...rest }) => rest };
-}
 
 function member(of, path, name, why) {
   const list = given => path.reduce((inner, key) => inner[key], given);
