@@ -179,6 +179,22 @@ async fn a_thread_is_known_to_whom_is_called_into_it() {
 }
 
 #[tokio::test]
+async fn the_beginning_of_a_thread_may_come_after_who_is_called_into_it() {
+    let (slack, host) = with_http().await;
+    slack
+        .event_fault(json!({"kind": "reverse", "times": 2, "name": "message"}))
+        .await;
+    let root = slack.say(ALICE, GENERAL, "the printer is broken").await;
+    let call = mention("again?");
+    slack.reply("U0BOB", GENERAL, &root, &call).await;
+    slack.deliveries("acked", 3).await;
+    let last = slack.say(ALICE, GENERAL, &mention("last")).await;
+    slack.answers(GENERAL, &last, 1).await;
+    assert_eq!(slack.answers(GENERAL, &root, 1).await, ["You said again?"]);
+    host.stop().await;
+}
+
+#[tokio::test]
 async fn stop_and_deletion_end_a_turn() {
     let (slack, host) = with_http().await;
     let status = async |host: &TestHost, wanted: &str| {

@@ -173,9 +173,14 @@ impl Visit<'_> {
         };
         let store = &self.slack.host.store;
         let tenant = &self.item.tenant_id;
-        let engaged = store
-            .agent_of_conversation(tenant, &place.conversation())
-            .await?;
+        // The beginning of a thread may come after a reply that called an agent.
+        let engaged = match &message.thread_ts {
+            Some(_) => {
+                let conversation = place.conversation();
+                store.agent_of_conversation(tenant, &conversation).await?
+            }
+            None => None,
+        };
         if !(message.is_direct() || message.mentions_us || engaged.is_some()) {
             return Ok(());
         }
