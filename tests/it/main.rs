@@ -32,6 +32,7 @@ mod replay;
 mod restart;
 mod simulator;
 mod slack;
+mod slack_burst;
 mod slack_commands;
 mod slack_edits;
 mod slack_files;
