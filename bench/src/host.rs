@@ -1,5 +1,6 @@
 //! A host in a process of its own: the program's own `serve`, compiled into this binary.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -26,6 +27,12 @@ pub(crate) fn serve(config: PathBuf) -> Result<()> {
         config.into_os_string(),
     ];
     Cli::try_parse_from(arguments)?.run()
+}
+
+/// Becomes the fake Slack.
+pub(crate) fn simulate(options: Vec<OsString>) -> Result<()> {
+    let command = ["anchorhold", "slack", "simulate"].map(OsString::from);
+    Cli::try_parse_from(command.into_iter().chain(options))?.run()
 }
 
 /// A running host; killed when it is dropped.

@@ -20,6 +20,7 @@ mod register;
 mod replay;
 mod resume;
 mod rig;
+mod slack;
 mod spawn;
 mod stats;
 mod stop;
@@ -28,7 +29,8 @@ mod table;
 mod turn;
 mod waiting;
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
@@ -50,6 +52,12 @@ enum Command {
     Run(Options),
     /// Be a host, for a measurement that drives one.
     Serve { config: PathBuf },
+    /// Be a fake Slack, for a measurement that has a host in one.
+    #[command(disable_help_flag = true)]
+    Simulate {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<OsString>,
+    },
 }
 
 #[derive(clap::Args)]
@@ -64,6 +72,9 @@ struct Options {
     /// Where Python finds litellm, for `race`.
     #[arg(long)]
     litellm: Option<PathBuf>,
+    /// Where the packages of Bolt are, `python` and `javascript`, for `slack`.
+    #[arg(long)]
+    packages: Option<PathBuf>,
     /// The document whose table is replaced.
     #[arg(long)]
     record: Option<PathBuf>,
@@ -86,11 +97,13 @@ enum Name {
     Replay,
     Gateway,
     Race,
+    Slack,
 }
 
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Serve { config } => host::serve(config),
+        Command::Simulate { options } => host::simulate(options),
         Command::Run(options) => run(&options),
     }
 }
@@ -98,7 +111,7 @@ fn main() -> Result<()> {
 fn run(options: &Options) -> Result<()> {
     let load = machine::load()?;
     let place = place::Place::new(&options.dir, &options.guests)?;
-    let table = measure(options.name, &place, options.litellm.as_deref())?;
+    let table = measure(options, &place)?;
     let text = table.render(&load)?;
     print!("{text}");
     match &options.record {
@@ -108,8 +121,8 @@ fn run(options: &Options) -> Result<()> {
 }
 
 /// What drives a host from outside gets one thread, so that it leaves the host what there is.
-fn measure(name: Name, place: &place::Place, litellm: Option<&Path>) -> Result<Table> {
-    let (threads, work): (usize, LocalBoxFuture<'_, Result<Table>>) = match name {
+fn measure(options: &Options, place: &place::Place) -> Result<Table> {
+    let (threads, work): (usize, LocalBoxFuture<'_, Result<Table>>) = match options.name {
         Name::Machine => (1, Box::pin(machine::measure(place))),
         Name::Turn => (2, Box::pin(turn::measure(place))),
         Name::Spawn => (2, Box::pin(spawn::measure(place))),
@@ -123,7 +136,14 @@ fn measure(name: Name, place: &place::Place, litellm: Option<&Path>) -> Result<T
         Name::Suspended => (1, Box::pin(suspended::measure(place))),
         Name::Http => (1, Box::pin(http::measure(place))),
         Name::Gateway => (2, Box::pin(gateway::measure(place))),
-        Name::Race => (1, Box::pin(race::measure(place, litellm))),
+        Name::Race => (
+            1,
+            Box::pin(race::measure(place, options.litellm.as_deref())),
+        ),
+        Name::Slack => (
+            1,
+            Box::pin(slack::measure(place, options.packages.as_deref())),
+        ),
         Name::Fair => (1, Box::pin(fair::measure(place))),
     };
     let runtime = if threads == 1 {

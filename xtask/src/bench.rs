@@ -1,15 +1,16 @@
 //! `cargo xtask bench`: the project's numbers, measured in the release profile, printed, and kept
 //! in docs/benchmarks.md.
 
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::workspace::Workspace;
 use crate::{foreign, guests, step, wasm_target};
 
 /// In the order in which they run: `machine` first says what they ran on.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "machine",
     "turn",
     "spawn",
@@ -25,6 +26,7 @@ const NAMES: [&str; 15] = [
     "journal",
     "resume",
     "replay",
+    "slack",
 ];
 
 #[derive(clap::Args)]
@@ -73,6 +75,14 @@ fn measure(workspace: &Workspace, options: &Options, name: &str) -> Result<()> {
         bench
             .arg("--litellm")
             .arg(foreign::install_rival(workspace)?);
+    }
+    let packages = tempfile::tempdir()?;
+    if name == "slack" {
+        let tools = foreign::install_judges(workspace, true)?;
+        let javascript = tools.javascript.context("it was asked for")?;
+        symlink(tools.python, packages.path().join("python"))?;
+        symlink(javascript, packages.path().join("javascript"))?;
+        bench.arg("--packages").arg(packages.path());
     }
     if !options.dry_run {
         bench

@@ -131,7 +131,7 @@ async fn attempt(sim: &Arc<Sim>, delivery: &Delivery, how: &Try, patience: Durat
     };
     let attempt = Attempt {
         at_ms,
-        latency_ms: i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX),
+        latency_ms: start.elapsed().as_secs_f64() * 1e3,
         outcome: outcome.failure.unwrap_or("acked").to_owned(),
         status: outcome.status,
         answer: outcome.answer.clone(),

@@ -50,7 +50,7 @@ pub(in crate::dev::slack) enum About {
 #[derive(Debug, Clone, Serialize)]
 pub(in crate::dev::slack) struct Attempt {
     pub(in crate::dev::slack) at_ms: i64,
-    pub(in crate::dev::slack) latency_ms: i64,
+    pub(in crate::dev::slack) latency_ms: f64,
     /// `acked`, or Slack's word for why not.
     pub(in crate::dev::slack) outcome: String,
     pub(in crate::dev::slack) status: Option<u16>,
