@@ -8,6 +8,9 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::process::{PATIENCE, anchorhold};
 
+/// What is shown of a list that is not complete.
+const SHOWN: usize = 3;
+
 /// A running fake. It is killed when it is dropped.
 pub struct FakeSlack {
     pub url: String,
@@ -102,7 +105,13 @@ impl FakeSlack {
         let found = self
             .get(&format!("{list}?wait_ms={patience}&{query}"))
             .await;
-        assert_eq!(found["complete"], true, "{list} {query}: {found}");
-        found[list].as_array().expect("a list").clone()
+        let there = found[list].as_array().expect("a list");
+        let last: Vec<_> = there.iter().rev().take(SHOWN).collect();
+        let count = there.len();
+        assert_eq!(
+            found["complete"], true,
+            "{list} {query}: {count}, at last {last:?}"
+        );
+        there.clone()
     }
 }

@@ -43,7 +43,13 @@ pub(super) fn start(sim: &Arc<Sim>, n: usize) {
 async fn begin(sim: Arc<Sim>, n: usize) {
     let fault = sim.with(|world| {
         let name = world.deliveries.get(n).map(|it| it.name.clone())?;
-        world.take_event_fault(&name)
+        let (kind, is_last) = world.take_event_fault(&name)?;
+        // At once, or the last one would not find all that are held back.
+        let freed = match kind {
+            EventFaultKind::Reverse => hold(&sim, n, is_last),
+            _ => Vec::new(),
+        };
+        Some((kind, freed))
     });
     let mut how = Try::default();
     match fault {
@@ -61,23 +67,24 @@ async fn begin(sim: Arc<Sim>, n: usize) {
         }
         Some((EventFaultKind::WrongSignature, _)) => how.wrong_signature = true,
         Some((EventFaultKind::OldTimestamp, _)) => how.old_timestamp = true,
-        Some((EventFaultKind::Reverse, is_last)) => return hold(&sim, n, is_last).await,
+        Some((EventFaultKind::Reverse, freed)) => {
+            for n in freed.into_iter().rev() {
+                attempts(Arc::clone(&sim), n, Try::default()).await;
+            }
+            return;
+        }
     }
     attempts(sim, n, how).await;
 }
 
-/// Holds a delivery back; the last one lets all go, the last first and one after another.
-async fn hold(sim: &Arc<Sim>, n: usize, is_last: bool) {
-    let held = {
-        let mut held = sim.held.lock().unwrap_or_else(PoisonError::into_inner);
-        held.push(n);
-        match is_last {
-            true => std::mem::take(&mut *held),
-            false => return,
-        }
-    };
-    for n in held.into_iter().rev() {
-        attempts(Arc::clone(sim), n, Try::default()).await;
+/// Holds a delivery back; the last one frees all.
+fn hold(sim: &Sim, n: usize, is_last: bool) -> Vec<usize> {
+    let mut held = sim.held.lock().unwrap_or_else(PoisonError::into_inner);
+    held.push(n);
+    if is_last {
+        std::mem::take(&mut *held)
+    } else {
+        Vec::new()
     }
 }
 
