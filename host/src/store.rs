@@ -58,8 +58,8 @@ pub use slack::{SlackDelivery, SlackInstall, SlackItem, SlackKind, SlackPost, Sl
 pub use state::{StateChange, StateScope, StateValue};
 pub use tokens::{Scope, TokenRow};
 pub use turns::{
-    Accepted, DeliveryKey, FinishedTurn, Idempotency, NewMessage, NewTurn, Parent, TurnFilter,
-    TurnKind, TurnRow, TurnStatus, TurnSummary,
+    Accepted, Corrected, DeliveryKey, FinishedTurn, Idempotency, NewMessage, NewTurn, Parent,
+    TurnFilter, TurnKind, TurnRow, TurnStatus, TurnSummary,
 };
 pub use usage::{UsageBy, UsageFilter, UsageGroup, UsageRow, UsageStatus};
 pub use waits::{NewWait, Taker, WaitKind, WaitRow, Woken};

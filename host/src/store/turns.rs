@@ -1,5 +1,7 @@
 //! Turns: accepted with their message, begun, finished with their answer.
 
+mod correct;
+
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -11,6 +13,7 @@ use super::{
     Durability, JournalPart, Rating, Store, budgets, conversations, deliveries, journal, outbox,
     waits,
 };
+pub use correct::Corrected;
 
 /// What a turn answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -315,6 +318,13 @@ impl Store {
             "SELECT turn FROM idempotency_keys WHERE tenant_id = ?1 AND token = ?2 AND key = ?3";
         let turn: Option<(String,)> = self.one(sql, values![tenant, token, key]).await?;
         Ok(turn.map(|(turn,)| turn))
+    }
+
+    /// The turns of a channel that have not ended, oldest first.
+    pub async fn unfinished_of_channel(&self, channel: &str) -> Result<Vec<TurnRow>> {
+        let sql = "SELECT * FROM turns WHERE channel = ?1
+                     AND status IN ('queued', 'running', 'waiting') ORDER BY rowid";
+        self.all(sql, values![channel]).await
     }
 
     /// The turns of a conversation that have not ended, oldest first.

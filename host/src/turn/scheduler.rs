@@ -15,6 +15,7 @@ use super::feed::{FeedEvent, Feeds};
 use super::runner::{Job, Replay, Replayed, Rested, Runner, Start};
 use crate::config;
 use crate::killpoint;
+use crate::runtime::Input;
 use crate::store::{Store, TurnRow, Woken};
 
 /// A place in the queue. Who has none is busy.
@@ -114,6 +115,19 @@ impl Scheduler {
         self.guests
             .spawn(async move { runner.replay(&tenant, &turn, how).await })
             .await?
+    }
+
+    /// Changes the words of a message whose turn is queued behind another; false
+    /// if there is none.
+    pub fn correct(&self, turn: &str, text: &str) -> bool {
+        let mut lanes = self.lanes();
+        let mut queued = lanes.values_mut().flatten();
+        let found = queued.find(|waiting| waiting.job.identity.turn == turn);
+        let Some(Input::Chat(message)) = found.map(|waiting| &mut waiting.job.input) else {
+            return false;
+        };
+        text.clone_into(&mut message.text);
+        true
     }
 
     /// Lets a waiting turn go on if what it waits for is there. May be said more

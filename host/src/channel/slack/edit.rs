@@ -2,12 +2,16 @@
 //! the edit as a correction, after its answer or, where the agent takes more
 //! messages meanwhile, before. What is answered stays answered.
 
+use serde_json::Value;
+
 use super::access;
 use super::event::{ChannelType, Message};
 use super::lanes::Trouble;
 use super::message::{Place, Visit, author_id, key};
-use super::{CHANNEL, mrkdwn};
-use crate::store::{TurnStatus, TurnSummary};
+use super::{CHANNEL, files, mrkdwn};
+use crate::codec;
+use crate::runtime::Input;
+use crate::store::{Corrected, TurnStatus, TurnSummary};
 
 /// Somebody changed the words of a message, known by its channel and time.
 ///
@@ -44,25 +48,38 @@ pub(super) async fn correct(
     {
         return visit.whisper(&message, &place, &why).await;
     }
-    if turn.status != TurnStatus::Queued {
-        let words = format!("Correction of what I said before: {words}");
-        return visit
-            .begin(message, place, &turn.agent, words, person.name)
-            .await;
+    if turn.status == TurnStatus::Queued && replace(visit, &turn, &words).await? {
+        return Ok(());
     }
+    let words = format!("Correction of what I said before: {words}");
     visit
         .begin(message, place, &turn.agent, words, person.name)
-        .await?;
-    forget(visit, channel, &turn.id).await
+        .await
 }
 
-/// Ends a turn of which nothing is to be said.
-async fn forget(visit: &Visit<'_>, channel: &str, turn: &str) -> Result<(), Trouble> {
-    let (store, tenant) = (&visit.slack.host.store, &visit.item.tenant_id);
-    store.begin_slack_post(tenant, turn, 0, channel).await?;
-    store.slack_posted(tenant, turn, 0, "").await?;
-    visit.slack.host.scheduler.cancel(tenant, turn).await?;
-    Ok(())
+/// Changes the words of a message whose turn has not begun; false if it has.
+async fn replace(visit: &Visit<'_>, turn: &TurnSummary, words: &str) -> Result<bool, Trouble> {
+    let (host, tenant) = (&visit.slack.host, &visit.item.tenant_id);
+    let Some(row) = host.store.turn(tenant, &turn.id).await? else {
+        return Ok(false);
+    };
+    let mut input: Input = codec::decode(&row.input)?;
+    let Input::Chat(message) = &mut input else {
+        return Ok(false);
+    };
+    let context: Value = serde_json::from_str(&message.context_json).unwrap_or_default();
+    let unread = context["slack"]["unread_files"].as_array().into_iter();
+    let unread = unread.flatten().filter_map(Value::as_str);
+    let unread: Vec<_> = unread.map(str::to_owned).collect();
+    message.text = files::with_lines(words, &unread);
+    let text = message.text.clone();
+    let input = codec::encode(&input)?;
+    let corrected = host.store.correct_turn(tenant, &turn.id, input, &text);
+    Ok(match corrected.await? {
+        Corrected::Behind => true,
+        Corrected::Queued => host.scheduler.correct(&turn.id, &text),
+        Corrected::Not => false,
+    })
 }
 
 /// The edit as a message of its own, at its own time.

@@ -52,11 +52,10 @@ impl Missing {
 /// Whether Slack says that a method is not to be had there, in this workspace or
 /// at all.
 pub(super) fn is_missing(refused: &Refused) -> bool {
-    const WORDS: [&str; 5] = [
+    const WORDS: [&str; 4] = [
         "unknown_method",
         "method_deprecated",
         "feature_not_enabled",
-        "channel_type_not_supported",
         "not_allowed_token_type",
     ];
     WORDS.iter().any(|word| refused.is(word))
