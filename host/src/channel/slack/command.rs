@@ -5,7 +5,7 @@ pub(super) mod told;
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::access;
 use super::event::{ChannelType, Message};
@@ -15,7 +15,7 @@ use super::people::Person;
 use super::web::Refused;
 use super::{CHANNEL, Slack, mrkdwn, question};
 use crate::clock::now_ms;
-use crate::store::{AnsweringAgent, SlackPostState, TurnFilter, TurnSummary};
+use crate::store::{AnsweringAgent, SlackPostState, TurnFilter, TurnStatus, TurnSummary};
 use crate::turn::Question;
 use crate::waits::question_of;
 
@@ -25,13 +25,9 @@ const MOST_AGENTS: u32 = 200;
 /// Turns of a person that are looked through for those that have not ended.
 const MOST_TURNS: u32 = 100;
 
-/// Questions that are looked through, and shown.
+/// Questions that are looked through at a time, and shown.
 const MOST_QUESTIONS: u32 = 200;
 const MOST_SHOWN: usize = 10;
-
-/// What is shown of one where there are several: Slack takes 12,000 characters of
-/// Markdown in a message.
-const MOST_OF_QUESTION: usize = 1_000;
 
 pub(super) const HELP: &str = "`/anchorhold agents` who is here for you
 `/anchorhold ask AGENT TEXT` asks an agent, in this channel
@@ -143,7 +139,10 @@ pub(super) async fn deal_with(visit: &Visit<'_>, payload: &Value) -> Result<(), 
     let who = (asked.user, &person);
     let agents = usable(visit, who, asked.place()).await?;
     let reply = if agents.is_empty() {
-        refusal(visit, who, asked.place()).await?.into()
+        let why = refusal(visit, who, asked.place()).await?;
+        let agent = &visit.slack.config.agent;
+        visit.denied(asked.user, (asked.channel, agent), &why).await;
+        why.into()
     } else {
         match reply(visit, &asked, &person, &agents).await? {
             Some(reply) => reply,
@@ -169,9 +168,12 @@ pub(super) async fn usable(
     let all = store.answering_agents(tenant, "", MOST_AGENTS).await?;
     let mut usable = Vec::new();
     for agent in all {
-        let may = access::may(visit, &agent.name, who, place).await?;
-        if may.is_ok() {
-            usable.push(agent);
+        match access::may(visit, &agent.name, who, place).await {
+            Ok(Ok(())) => usable.push(agent),
+            Ok(Err(_)) => {}
+            // A group that cannot be read keeps people from one agent, not from all.
+            Err(Trouble::Never(why)) => info!(why, agent = agent.name, "nobody knows who may"),
+            Err(later) => return Err(later),
         }
     }
     Ok(usable)
@@ -191,7 +193,6 @@ pub(super) async fn refusal(
     let Err(why) = access::may(visit, agent, who, place).await? else {
         return Ok("There is no agent here yet. The administrator can add one to the host's plugins folder.".to_owned());
     };
-    visit.denied(who.0, (place.0, agent), &why).await;
     Ok(why)
 }
 
@@ -223,7 +224,8 @@ async fn reply(
     Ok(Some(text.into()))
 }
 
-/// A person's turns, newest first.
+/// A person's own turns, newest first: not those of agents that were asked by
+/// others, nor what another turn took up.
 ///
 /// # Errors
 ///
@@ -231,25 +233,32 @@ async fn reply(
 pub(super) async fn turns(
     visit: &Visit<'_>,
     user: &str,
+    status: Option<TurnStatus>,
     limit: u32,
 ) -> Result<Vec<TurnSummary>, Trouble> {
     let filter = TurnFilter {
         user: Some(author_id(user)),
+        status,
         limit,
         ..TurnFilter::default()
     };
     let store = &visit.slack.host.store;
-    Ok(store.turns(&visit.item.tenant_id, &filter).await?)
-}
-
-async fn unfinished(visit: &Visit<'_>, user: &str) -> Result<Vec<TurnSummary>, Trouble> {
-    let mut turns = turns(visit, user, MOST_TURNS).await?;
-    turns.retain(|turn| !turn.status.is_final());
+    let mut turns = store.turns(&visit.item.tenant_id, &filter).await?;
+    turns.retain(|turn| turn.parent.is_none() && turn.steered.is_none());
     Ok(turns)
 }
 
+async fn unfinished(visit: &Visit<'_>, user: &str) -> Result<Vec<TurnSummary>, Trouble> {
+    let mut unfinished = Vec::new();
+    for status in [TurnStatus::Running, TurnStatus::Queued, TurnStatus::Waiting] {
+        unfinished.extend(turns(visit, user, Some(status), MOST_TURNS).await?);
+    }
+    Ok(unfinished)
+}
+
 async fn last(visit: &Visit<'_>, user: &str) -> Result<Option<TurnSummary>, Trouble> {
-    Ok(turns(visit, user, 1).await?.pop())
+    let turns = turns(visit, user, None, MOST_TURNS).await?;
+    Ok(turns.into_iter().find(|turn| turn.channel == CHANNEL))
 }
 
 /// Ends what runs for them here.
@@ -381,9 +390,9 @@ async fn approvals(visit: &Visit<'_>, user: &str) -> Result<Reply, Trouble> {
     if questions.is_empty() {
         return Ok("Nothing waits for you.".to_owned().into());
     }
-    let blocks = questions.iter().flat_map(|(turn, call, question)| {
-        question::blocks(turn, *call, question, MOST_OF_QUESTION)
-    });
+    let blocks = questions
+        .iter()
+        .flat_map(|(turn, call, question)| question::listed(turn, *call, question));
     Ok(Reply {
         text: "What waits for you:".to_owned(),
         blocks: Some(blocks.collect()),
@@ -403,13 +412,27 @@ pub(super) async fn questions(
     let (store, tenant) = (&visit.slack.host.store, &visit.item.tenant_id);
     let author = author_id(user);
     let mut questions = Vec::new();
-    for wait in store.open_questions(tenant, "", MOST_QUESTIONS).await? {
-        let question = question_of(&wait)?;
-        if question.who.contains(&author) && questions.len() < MOST_SHOWN {
-            questions.push((wait.turn, wait.seq, question));
+    let mut after = String::new();
+    loop {
+        let page = store.open_questions(tenant, &after, MOST_QUESTIONS).await?;
+        let is_last = page.len() < MOST_QUESTIONS as usize;
+        if let Some(last) = page.last() {
+            last.turn.clone_into(&mut after);
+        }
+        for wait in page {
+            match question_of(&wait) {
+                Ok(question) if question.who.contains(&author) => {
+                    questions.push((wait.turn, wait.seq, question));
+                }
+                Ok(_) => {}
+                Err(error) => warn!(turn = wait.turn, %error, "a question cannot be read"),
+            }
+        }
+        if is_last || questions.len() >= MOST_SHOWN {
+            questions.truncate(MOST_SHOWN);
+            return Ok(questions);
         }
     }
-    Ok(questions)
 }
 
 /// Says something to who asked alone: by the address that Slack gave for it, or

@@ -64,16 +64,21 @@ pub(super) async fn prompt(visit: &Visit<'_>, channel: &str) {
 async fn blocks(visit: &Visit<'_>, user: &str) -> Result<Vec<Value>, Trouble> {
     let person = access::person(visit.slack, user).await?;
     let agents = command::usable(visit, (user, &person), DIRECT).await?;
-    if agents.is_empty() {
-        let refusal = command::refusal(visit, (user, &person), DIRECT).await?;
-        return Ok(vec![section(&refusal)]);
-    }
-    let mut blocks = vec![header("Agents"), section(&told::agents(&agents))];
-    let questions = questions(visit, user).await?;
+    let mut blocks = Vec::new();
+    let questions = command::questions(visit, user).await?;
     if !questions.is_empty() {
         blocks.push(header("Waiting for you"));
-        blocks.extend(questions);
+        let listed = questions
+            .iter()
+            .flat_map(|(turn, call, asked)| question::listed(turn, *call, asked));
+        blocks.extend(listed);
     }
+    if agents.is_empty() {
+        let refusal = command::refusal(visit, (user, &person), DIRECT).await?;
+        blocks.push(section(&refusal));
+        return Ok(blocks);
+    }
+    blocks.extend([header("Agents"), section(&told::agents(&agents))]);
     let spend = format!(
         "{}\n{}",
         told::usage(visit, user).await?,
@@ -90,21 +95,11 @@ async fn blocks(visit: &Visit<'_>, user: &str) -> Result<Vec<Value>, Trouble> {
     Ok(blocks)
 }
 
-async fn questions(visit: &Visit<'_>, user: &str) -> Result<Vec<Value>, Trouble> {
-    let mut blocks = Vec::new();
-    for (turn, call, asked) in command::questions(visit, user).await? {
-        blocks.push(section(&markdown::plain(&asked.text)));
-        let buttons = question::buttons(&turn, call, &asked);
-        blocks.push(json!({"type": "actions", "elements": buttons}));
-    }
-    Ok(blocks)
-}
-
 /// The threads in which somebody asked last.
 async fn threads(visit: &Visit<'_>, user: &str) -> Result<String, Trouble> {
     let begins = format!("{CHANNEL}:{}:", visit.install.id);
     let mut turns: Vec<(TurnSummary, String)> = Vec::new();
-    for turn in command::turns(visit, user, MOST_TURNS).await? {
+    for turn in command::turns(visit, user, None, MOST_TURNS).await? {
         let Some(conversation) = turn.conversation.clone() else {
             continue;
         };

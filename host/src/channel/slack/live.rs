@@ -108,6 +108,11 @@ impl Live {
         Arc::clone(entry)
     }
 
+    /// Whether somebody listens to a turn.
+    pub(super) fn knows(&self, turn: &str) -> bool {
+        self.map().contains_key(turn)
+    }
+
     fn map(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -197,7 +202,8 @@ impl Follower {
             if !event.is_last() {
                 self.show(State::Processing).await;
             }
-            question::close_answered(&self.slack, &self.tenant, &self.turn, call).await;
+            let is_over = event.is_last();
+            question::close_answered(&self.slack, &self.tenant, &self.turn, call, is_over).await;
         }
     }
 
@@ -425,7 +431,7 @@ impl Follower {
                     .await
                     .map_err(failed)
             }
-            Err(refused @ Refused::Unsure(_)) => Err(refused),
+            // Half a message that may stand there is no answer.
             Err(refused) => {
                 if let Err(error) = store.slack_not_posted(&tenant, &turn, 0).await {
                     warn!(error = %format!("{error:#}"), "a message that was not begun cannot be forgotten");
@@ -437,7 +443,7 @@ impl Follower {
 }
 
 fn task(id: &str, title: &str, status: &str, details: Option<String>) -> Value {
-    let title: String = title.chars().take(256).collect();
+    let title: String = markdown::safe(title).chars().take(256).collect();
     let mut task = json!({"type": "task_update", "id": id, "title": title, "status": status});
     if let Some(details) = details {
         let details: String = details.chars().take(256).collect();

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tracing::{error, warn};
 
 use super::answer::METADATA;
-use super::courier::{Target, find_ours, unsure_for};
+use super::courier::{Target, find_ours, unsure_for, until_it_is_sure};
 use super::lanes::Trouble;
 use super::message::AUTHOR;
 use super::web::Refused;
@@ -38,6 +38,12 @@ const FIRST_PART: i64 = 1_000_000;
 /// Slack cannot be reached.
 const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_secs(5);
+
+/// What is shown of a question where there are several.
+const MOST_IN_LIST: usize = 1_000;
+
+/// A line below a message takes 3,000 characters, escaped.
+const MOST_OF_REASON: usize = 500;
 
 /// The most characters on a button. A block takes 25 of them, and a question has
 /// fewer choices.
@@ -92,7 +98,7 @@ async fn try_to_ask(
     let arguments = json!({
         "channel": target.channel, "thread_ts": target.thread_ts,
         "text": markdown::plain(&question.text),
-        "blocks": blocks(turn, call, question, super::MAX_BLOCK),
+        "blocks": blocks(turn, call, question),
         "unfurl_links": false, "unfurl_media": false,
         "metadata": {"event_type": METADATA, "event_payload": {"turn": turn, "part": part}},
     });
@@ -114,7 +120,10 @@ async fn try_to_ask(
                 return store.slack_posted(tenant, turn, part, ts).await;
             }
             // What is written down stays: nobody knows.
-            Err(Refused::Unsure(_)) => continue,
+            Err(Refused::Unsure(_)) => {
+                tokio::time::sleep(until_it_is_sure(slack)).await;
+                continue;
+            }
             Err(Refused::Limited(wait)) => wait,
             Err(Refused::Unreachable(why)) => {
                 refused = Some(Refused::Unreachable(why));
@@ -146,10 +155,27 @@ async fn look_for(slack: &Slack, target: &Target, post: &SlackPost) -> Option<St
     }
 }
 
-/// A question, of which at most so many characters are shown, with its buttons.
-pub(super) fn blocks(turn: &str, call: i64, question: &Question, most: usize) -> Vec<Value> {
+/// A question in a list. What is not shown whole is not decided there.
+pub(super) fn listed(turn: &str, call: i64, question: &Question) -> Vec<Value> {
+    let is_whole = question.text.chars().count() <= MOST_IN_LIST;
+    let shown: String = question.text.chars().take(MOST_IN_LIST).collect();
+    let shown = markdown::plain(&shown);
+    let text = if is_whole {
+        shown
+    } else {
+        format!("{shown}…\n_It is long: decide in its thread._")
+    };
+    let mut blocks = vec![json!({"type": "section", "text": {"type": "mrkdwn", "text": text}})];
+    if is_whole {
+        blocks.push(json!({"type": "actions", "elements": buttons(turn, call, question)}));
+    }
+    blocks
+}
+
+/// A question with its buttons.
+fn blocks(turn: &str, call: i64, question: &Question) -> Vec<Value> {
     let mut blocks = vec![
-        asked(&question.text, most),
+        asked(&question.text),
         json!({"type": "actions", "elements": buttons(turn, call, question)}),
     ];
     if question.expects == Expects::Text {
@@ -160,7 +186,7 @@ pub(super) fn blocks(turn: &str, call: i64, question: &Question, most: usize) ->
 }
 
 /// What answers a question.
-pub(super) fn buttons(turn: &str, call: i64, question: &Question) -> Vec<Value> {
+fn buttons(turn: &str, call: i64, question: &Question) -> Vec<Value> {
     let button = |id: &str, text: &str, choice, approve| {
         let value = Button {
             turn: turn.to_owned(),
@@ -197,9 +223,13 @@ pub(super) fn buttons(turn: &str, call: i64, question: &Question) -> Vec<Value> 
     }
 }
 
-fn asked(text: &str, most: usize) -> Value {
-    let mut pieces = markdown::pieces(&markdown::safe(text), most).into_iter();
-    json!({"type": "markdown", "text": pieces.next().unwrap_or_default()})
+fn asked(text: &str) -> Value {
+    let mut pieces = markdown::pieces(&markdown::safe(text), super::MAX_BLOCK).into_iter();
+    let mut shown = pieces.next().unwrap_or_default();
+    if pieces.next().is_some() {
+        shown.push_str("\n\n_The question is longer than Slack shows: `anchorhold turns questions` has it whole._");
+    }
+    json!({"type": "markdown", "text": shown})
 }
 
 /// Puts what became of a question in the place of its buttons, in its thread.
@@ -227,21 +257,59 @@ pub(super) async fn close(
     let below = json!({"type": "context", "elements": [{"type": "mrkdwn", "text": outcome}]});
     let arguments = json!({
         "channel": post.channel, "ts": post.ts,
-        "text": markdown::plain(&question.text), "blocks": [asked(&question.text, super::MAX_BLOCK), below],
+        "text": markdown::plain(&question.text), "blocks": [asked(&question.text), below],
     });
-    said_or_later(slack.web.call("chat.update", &arguments).await)?;
+    updated(slack.web.call("chat.update", &arguments).await)?;
     Ok(Some(outcome))
 }
 
-/// The same for a turn that goes on: its question was answered, wherever, or by
-/// nobody in time.
-pub(super) async fn close_answered(slack: &Slack, tenant: &str, turn: &str, call: i64) {
-    let why = match close(slack, tenant, turn, call).await {
-        Ok(_) => return,
-        Err(Trouble::Later(error)) => format!("{error:#}"),
-        Err(Trouble::Never(why)) => why,
+/// The same for a turn that goes on or has ended (`is_over`): its question was
+/// answered, wherever, by nobody in time, or is not open any more.
+pub(super) async fn close_answered(
+    slack: &Slack,
+    tenant: &str,
+    turn: &str,
+    call: i64,
+    is_over: bool,
+) {
+    for _ in 0..TRIES {
+        let closed = match close(slack, tenant, turn, call).await {
+            Ok(None) if is_over => close_unanswered(slack, tenant, turn, call).await,
+            Ok(_) => return,
+            Err(error) => Err(error),
+        };
+        match closed {
+            Ok(()) => return,
+            Err(Trouble::Never(why)) => {
+                error!(why, turn, "what became of a question is not shown");
+                return;
+            }
+            Err(Trouble::Later(error)) => {
+                let error = format!("{error:#}");
+                warn!(error, turn, "what became of a question is not shown yet");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The turn that asked has ended without an answer.
+async fn close_unanswered(
+    slack: &Slack,
+    tenant: &str,
+    turn: &str,
+    call: i64,
+) -> Result<(), Trouble> {
+    let store = &slack.host.store;
+    let Some(post) = store.slack_post(tenant, turn, FIRST_PART + call).await? else {
+        return Ok(());
     };
-    error!(why, turn, "what became of a question is not shown");
+    let text = "This question is closed.";
+    let block = json!({"type": "context", "elements": [{"type": "plain_text", "text": text}]});
+    let arguments = json!({
+        "channel": post.channel, "ts": post.ts, "text": text, "blocks": [block],
+    });
+    updated(slack.web.call("chat.update", &arguments).await)
 }
 
 /// How a wait ended; none if it cannot be read.
@@ -255,7 +323,7 @@ fn ended(wait: &WaitRow) -> Option<reply::Outcome> {
 fn outcome(wait: &WaitRow, question: &Question) -> String {
     match (ended(wait), question.expects) {
         (Some(reply::Outcome::Refused(answer)), _) if !answer.text.is_empty() => {
-            let why = mrkdwn::escape(&answer.text);
+            let why = short(&answer.text);
             format!("Denied by {}: {why}", called(&answer.by))
         }
         (Some(reply::Outcome::Refused(answer)), _) => format!("Denied by {}", called(&answer.by)),
@@ -263,7 +331,7 @@ fn outcome(wait: &WaitRow, question: &Question) -> String {
             format!("Approved by {}", called(&answer.by))
         }
         (Some(reply::Outcome::Answered(answer)), Expects::Choice) => {
-            let choice = mrkdwn::escape(&answer.text);
+            let choice = short(&answer.text);
             format!("“{choice}”, said {}", called(&answer.by))
         }
         (Some(reply::Outcome::Answered(answer)), Expects::Text) => {
@@ -274,6 +342,13 @@ fn outcome(wait: &WaitRow, question: &Question) -> String {
     }
 }
 
+/// What is shown of what somebody said.
+fn short(text: &str) -> String {
+    let kept: String = text.chars().take(MOST_OF_REASON).collect();
+    let rest = if kept.len() < text.len() { "…" } else { "" };
+    mrkdwn::escape(&kept) + rest
+}
+
 fn called(author: &types::Author) -> String {
     match author.id.strip_prefix(AUTHOR) {
         Some(user) => format!("<@{user}>"),
@@ -281,11 +356,14 @@ fn called(author: &types::Author) -> String {
     }
 }
 
-/// The answer is stored by now; that it is shown is tried again where nothing
-/// happened.
-fn said_or_later(said: Result<Value, Refused>) -> Result<(), Trouble> {
+/// The answer is stored by now; that it is shown can be tried again.
+fn updated(said: Result<Value, Refused>) -> Result<(), Trouble> {
     match said {
-        Ok(_) | Err(Refused::Failed { .. } | Refused::Unsure(_)) => Ok(()),
+        Ok(_) => Ok(()),
+        Err(refused @ Refused::Failed { .. }) => {
+            warn!(error = %refused, "what became of a question is not shown");
+            Ok(())
+        }
         Err(refused) => Err(Trouble::Later(anyhow!(refused))),
     }
 }
