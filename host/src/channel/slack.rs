@@ -47,7 +47,8 @@ use crate::clock::now_ms;
 use crate::config;
 use crate::outbox::Outbox;
 use crate::store::{
-    DEFAULT_TENANT, SlackDelivery, SlackInstall, SlackKind, TurnRow, TurnStatus, WaitRow,
+    DEFAULT_TENANT, SlackDelivery, SlackInstall, SlackKind, TurnRow, TurnStatus, TurnSummary,
+    WaitRow,
 };
 use crate::turn::Feed;
 use crate::waits::question_of;
@@ -67,9 +68,6 @@ const CHANNEL: &str = "slack";
 /// The most characters that a block of Markdown takes; Slack's limit is 12,000
 /// together with what it adds.
 const MAX_BLOCK: usize = 11_000;
-
-/// Questions that are looked through at a time.
-const PAGE: u32 = 256;
 
 /// How long to wait before Slack is asked again who we are.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -158,48 +156,42 @@ impl Slack {
         lanes::run(self, stop).await;
     }
 
-    /// What runs or waits since before the host stopped is shown again.
+    /// What has not ended since before the host stopped is shown again.
     async fn follow_unfinished(self: &Arc<Self>) -> Result<()> {
-        let store = &self.host.store;
-        for turn in store.unfinished_turns().await? {
-            if let Some(feed) = self.host.feeds.get(&turn.id) {
-                self.follow(turn, feed, None);
-            }
+        for turn in self.host.store.unfinished_of_channel(CHANNEL).await? {
+            self.follow_again(turn).await?;
         }
-        let mut after = String::new();
-        loop {
-            let open = store.open_questions(DEFAULT_TENANT, &after, PAGE).await?;
-            for wait in &open {
-                self.follow_waiting(DEFAULT_TENANT, &wait.turn).await?;
-            }
-            match open.last() {
-                Some(last) if open.len() == PAGE as usize => last.turn.clone_into(&mut after),
-                _ => return Ok(()),
-            }
+        Ok(())
+    }
+
+    /// A turn that waits may have more to ask when it goes on; somebody has to
+    /// listen to it.
+    async fn follow_waiting(self: &Arc<Self>, tenant: &str, turn: &str) -> Result<()> {
+        match self.host.store.turn(tenant, turn).await? {
+            Some(row) if row.status == TurnStatus::Waiting => self.follow_again(row).await,
+            _ => Ok(()),
         }
     }
 
-    /// A turn that waits may have more to ask when it goes on; since the host
-    /// stopped nobody listened to it.
-    async fn follow_waiting(self: &Arc<Self>, tenant: &str, turn: &str) -> Result<()> {
+    async fn follow_again(self: &Arc<Self>, turn: TurnRow) -> Result<()> {
+        if Target::of(&turn).is_none() || self.live.knows(&turn.id) {
+            return Ok(());
+        }
         let (store, feeds) = (&self.host.store, &self.host.feeds);
-        let row = store.turn(tenant, turn).await?;
-        let row = row.filter(|row| row.status == TurnStatus::Waiting);
-        let row = row.filter(|row| Target::of(row).is_some());
-        let (Some(row), None) = (row, feeds.get(turn)) else {
-            return Ok(());
+        let feed = match feeds.get(&turn.id) {
+            Some(feed) => feed,
+            None => feeds.open_at_rest(&turn.id, turn.attempts + turn.suspensions, Vec::new()),
         };
-        let feed = feeds.open_at_rest(turn, row.attempts + row.suspensions, Vec::new());
-        let now = store.turn_summary(tenant, turn).await?;
+        let now = store.turn_summary(&turn.tenant_id, &turn.id).await?;
         if now.is_none_or(|now| now.status.is_final()) {
-            feeds.close(turn);
+            feeds.close(&turn.id);
             return Ok(());
         }
-        let asked = store.latest_question(tenant, turn).await?;
-        if let Some(wait) = asked.clone().filter(|wait| wait.settled_at.is_none()) {
-            self.ask_again(&row, &wait)?;
+        let asked = store.latest_question(&turn.tenant_id, &turn.id).await?;
+        if let Some(wait) = asked.as_ref().filter(|wait| wait.settled_at.is_none()) {
+            self.ask_again(&turn, wait)?;
         }
-        self.follow(row, feed, asked.map(|wait| wait.seq));
+        self.follow(turn, feed, asked.map(|wait| wait.seq));
         Ok(())
     }
 
@@ -212,8 +204,19 @@ impl Slack {
         tokio::spawn(async move {
             let place = (wait.tenant_id.as_str(), wait.turn.as_str());
             question::ask(&slack, place, &target, wait.seq, &question).await;
+            // It may have been answered meanwhile.
+            question::close_answered(&slack, place.0, place.1, wait.seq, false).await;
         });
         Ok(())
+    }
+
+    /// Whether nothing is at work any more in the thread of a turn that ended.
+    async fn is_quiet(&self, turn: &TurnSummary) -> bool {
+        let Some(conversation) = &turn.conversation else {
+            return true;
+        };
+        let rest = self.host.store.unfinished_of(DEFAULT_TENANT, conversation);
+        rest.await.is_ok_and(|rest| rest.is_empty())
     }
 
     fn follow(self: &Arc<Self>, turn: TurnRow, feed: Arc<Feed>, asked: Option<i64>) {

@@ -141,6 +141,12 @@ impl Slack {
                 self.sockets
             );
         }
+        let bots = self.agents.values().flat_map(|access| &access.bots);
+        if let Some(odd) = bots.into_iter().find(|bot| !bot.starts_with('B')) {
+            bail!(
+                "[slack.agents.NAME] bots has {odd:?}, but ids of bots begin with B: copy it from Slack's page of that app"
+            );
+        }
         if !(1..=100).contains(&self.max_bot_messages) {
             bail!(
                 "[slack] max_bot_messages is {}, but can be 1 to 100",

@@ -31,6 +31,7 @@ impl Store {
                     "DELETE FROM log_lines WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM waits WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM outbox WHERE tenant_id = ?1 AND turn = ?2",
+                    "DELETE FROM slack_posts WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM feedback WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM idempotency_keys WHERE tenant_id = ?1 AND turn = ?2",
                     "DELETE FROM turns WHERE tenant_id = ?1 AND id = ?2",

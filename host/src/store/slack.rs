@@ -194,9 +194,9 @@ impl Store {
         self.write(Durability::Written, move |db: &Connection| {
             sql::execute(
                 db,
-                "UPDATE slack_posts SET ts = ?4, state = ?5
+                "UPDATE slack_posts SET ts = ?4, state = ?5, begun_at = ?6
                  WHERE tenant_id = ?1 AND turn = ?2 AND part = ?3",
-                params![tenant, turn, part, ts, state],
+                params![tenant, turn, part, ts, state, now_ms()],
             )?;
             Ok(())
         })
@@ -236,7 +236,8 @@ impl Store {
         channel: &str,
         ts: &str,
     ) -> Result<Option<String>> {
-        let sql = "SELECT turn FROM slack_posts WHERE tenant_id = ?1 AND channel = ?2 AND ts = ?3";
+        let sql = "SELECT turn FROM slack_posts WHERE tenant_id = ?1 AND channel = ?2 AND ts = ?3
+                   AND turn NOT LIKE 'command:%'";
         let turn: Option<(String,)> = self.one(sql, values![tenant, channel, ts]).await?;
         Ok(turn.map(|(turn,)| turn))
     }
@@ -257,7 +258,14 @@ impl Store {
                      (SELECT tenant_id, key FROM slack_claims WHERE at < ?1 LIMIT ?2)",
                 params![before, batch],
             )?;
-            Ok(items.max(claims))
+            // Those of turns go with them.
+            let commands = sql::execute(
+                db,
+                "DELETE FROM slack_posts WHERE rowid IN (SELECT rowid FROM slack_posts
+                     WHERE turn LIKE 'command:%' AND begun_at < ?1 LIMIT ?2)",
+                params![before, batch],
+            )?;
+            Ok(items.max(claims).max(commands))
         })
         .await
     }

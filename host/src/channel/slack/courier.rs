@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tracing::warn;
 
 use super::answer::{Answer, METADATA};
 use super::session::{self, State};
@@ -18,6 +19,9 @@ use super::{CHANNEL, Slack};
 use crate::clock::now_ms;
 use crate::outbox::{self, Undelivered};
 use crate::store::{Outgoing, SlackPost, SlackPostState, TurnRow};
+
+/// Attempts after which an answer comes without its files.
+const PATIENT_ATTEMPTS: i64 = 4;
 
 /// How long after the time-out a message may still come up.
 const LATE: Duration = Duration::from_secs(10);
@@ -69,7 +73,7 @@ impl outbox::Courier for Courier {
             let output = output.map_err(|error| later(format!("{error:#}"), None))?;
             let answer = Answer::of(&turn, output.as_deref(), &self.0.config);
             let rest = async {
-                if shown.is_session {
+                if shown.is_session && self.0.is_quiet(&turn).await {
                     session::show(&self.0, &target, State::Active).await;
                 }
             };
@@ -93,7 +97,18 @@ async fn bring(
         outgoing,
         target,
     };
-    let given = upload.give(&answer.files).await?;
+    let given = match upload.give(&answer.files).await {
+        // The words do not wait for ever.
+        Err(error) if outgoing.attempts >= PATIENT_ATTEMPTS => {
+            warn!(
+                ?error,
+                turn = outgoing.turn,
+                "an answer comes without its files"
+            );
+            Given::Refused
+        }
+        given => given?,
+    };
     if matches!(given, Given::Refused) {
         answer.without_files();
     }
@@ -308,7 +323,7 @@ pub(super) fn unsure_for(slack: &Slack, begun_at: i64) -> Option<Duration> {
     (wait > 0).then(|| Duration::from_millis(wait))
 }
 
-fn until_it_is_sure(slack: &Slack) -> Duration {
+pub(super) fn until_it_is_sure(slack: &Slack) -> Duration {
     Duration::from_millis(slack.config.timeout_ms) + LATE
 }
 

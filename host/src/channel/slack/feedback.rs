@@ -1,6 +1,5 @@
 //! What people think of an answer: by a thumb on it, or by the buttons below it.
 
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -89,7 +88,9 @@ async fn give(
 ) -> Result<Result<(), String>, Trouble> {
     let (host, tenant) = (&visit.slack.host, &visit.item.tenant_id);
     let turn = host.store.turn_summary(tenant, &button.turn).await?;
-    let turn = turn.context("the turn of an answer is gone")?;
+    let Some(turn) = turn else {
+        return Ok(Err("This answer is too old.".to_owned()));
+    };
     let person = access::person(visit.slack, user).await?;
     let place = (channel, channel.starts_with('D'));
     if let Err(why) = access::may(visit, &turn.agent, (user, &person), place).await? {

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -12,6 +12,7 @@ use tracing::{error, warn};
 
 use super::Slack;
 use super::message;
+use super::web::Refused;
 use crate::store::{SlackItem, SlackKind};
 
 /// What is read at a time.
@@ -23,6 +24,10 @@ const LANES: usize = 64;
 const TRIES: u32 = 6;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
+
+/// How often Slack is looked for that cannot be reached, and how long.
+const AFTER_OUTAGE: Duration = Duration::from_secs(5);
+const LONGEST_OUTAGE: Duration = Duration::from_secs(3_600);
 
 /// Why something was not dealt with.
 #[derive(Debug)]
@@ -68,7 +73,12 @@ pub(super) fn lane(kind: SlackKind, payload: &Value) -> String {
         "/item/ts",
         "/ts",
     ]);
-    format!("{channel}/{thread}")
+    // Who types a command does not wait for others there.
+    let who = match kind {
+        SlackKind::Command => payload["user_id"].as_str().unwrap_or_default(),
+        SlackKind::Event | SlackKind::Interaction => "",
+    };
+    format!("{channel}/{thread}{who}")
 }
 
 /// Deals with what was stored and is stored, until `stop`.
@@ -146,20 +156,34 @@ fn start(slack: &Arc<Slack>, item: SlackItem, finished: mpsc::Sender<String>) {
 
 /// Answers why it could not be dealt with.
 async fn deal_with(slack: &Arc<Slack>, item: &SlackItem) -> Option<String> {
-    let mut pause = FIRST_PAUSE;
-    for attempt in 1.. {
-        match message::deal_with(slack, item).await {
+    let (mut pause, began) = (FIRST_PAUSE, Instant::now());
+    let mut attempt = 0;
+    loop {
+        let error = match message::deal_with(slack, item).await {
             Ok(()) => return None,
             Err(Trouble::Never(why)) => return Some(why),
-            Err(Trouble::Later(error)) if attempt >= TRIES => return Some(format!("{error:#}")),
-            Err(Trouble::Later(error)) => {
-                warn!(attempt, error = %format!("{error:#}"), "something from Slack is tried again");
-                tokio::time::sleep(pause).await;
-                pause *= 2;
+            Err(Trouble::Later(error)) => error,
+        };
+        let wait = wait_of(&error).filter(|_| began.elapsed() < LONGEST_OUTAGE);
+        if wait.is_none() {
+            attempt += 1;
+            if attempt >= TRIES {
+                return Some(format!("{error:#}"));
             }
+            pause *= 2;
         }
+        warn!(error = %format!("{error:#}"), "something from Slack is tried again");
+        tokio::time::sleep(wait.unwrap_or(pause)).await;
     }
-    None
+}
+
+/// How long to wait for Slack, where it is not there or said so.
+fn wait_of(error: &anyhow::Error) -> Option<Duration> {
+    match error.downcast_ref::<Refused>()? {
+        Refused::Limited(wait) => Some(*wait),
+        Refused::Unreachable(_) => Some(AFTER_OUTAGE),
+        Refused::Unsure(_) | Refused::Failed { .. } => None,
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! hosts alone, and every address that a redirect names is looked at again.
 
 use std::fmt;
+use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Response, StatusCode, Url};
@@ -16,6 +17,9 @@ const HOSTS: [&str; 2] = ["slack.com", "slack-files.com"];
 const DOMAINS: [&str; 2] = [".slack.com", ".slack-edge.com"];
 
 const MOST_HOPS: usize = 5;
+
+/// For a byte that is uploaded, at 100 kB a second.
+const SLOWEST: Duration = Duration::from_micros(10);
 
 /// Why a file is not read, in words for people.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -116,11 +120,17 @@ impl Web {
             });
         };
         // The address itself is the permission.
-        let request = self.http.post(url).timeout(self.timeout);
+        let size = u32::try_from(content.len()).unwrap_or(u32::MAX);
+        let timeout = self.timeout + size * SLOWEST;
+        let request = self.http.post(url).timeout(timeout);
         let request = request.header(CONTENT_TYPE, "application/octet-stream");
         let sent = request.body(content).send().await;
         match sent.map_err(|error| unsent(&error))?.status() {
             status if status.is_success() => Ok(()),
+            status if status.is_client_error() => Err(Refused::Failed {
+                error: format!("a file was answered with {status}"),
+                help: String::new(),
+            }),
             status => Err(Refused::Unreachable(format!(
                 "a file was answered with {status}"
             ))),
