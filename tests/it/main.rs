@@ -35,6 +35,7 @@ mod slack;
 mod slack_burst;
 mod slack_commands;
 mod slack_edits;
+mod slack_enterprise;
 mod slack_files;
 mod slack_interactivity;
 mod slack_live;

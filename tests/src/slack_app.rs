@@ -18,15 +18,25 @@ pub struct TestSlack {
 impl TestSlack {
     /// One that posts events to a host.
     pub async fn http() -> Self {
+        Self::posting(&[]).await
+    }
+
+    async fn posting(options: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listen = listener.and_then(|listener| listener.local_addr());
         let listen = listen.expect("a free port").to_string();
-        let mut slack = Self::start(&["--host-url", &format!("http://{listen}")]).await;
+        let url = format!("http://{listen}");
+        let mut slack = Self::start(&[options, &["--host-url", &url]].concat()).await;
         slack.environment.extend([
             ("ANCHORHOLD_SERVER__LISTEN", listen),
             ("SLACK_SIGNING_SECRET", "sim-signing-secret".to_owned()),
         ]);
         slack
+    }
+
+    /// One that posts events to a host, of an organisation of two teams.
+    pub async fn enterprise() -> Self {
+        Self::posting(&["--enterprise"]).await
     }
 
     /// One to which a host opens sockets.

@@ -30,6 +30,8 @@ pub struct Options {
     pub host_url: String,
     /// Events go through sockets that the host opens, and nothing is posted.
     pub socket_mode: bool,
+    /// The app is installed in an organisation of two workspaces.
+    pub enterprise: bool,
     pub signing_secret: String,
     pub bot_token: String,
     pub app_token: String,
@@ -61,11 +63,14 @@ impl Simulator {
         let listener = TcpListener::bind(address).await.with_context(|| {
             format!("cannot listen on {listen}; --listen 127.0.0.1:0 takes a free port")
         })?;
-        let world = World::new(Setup {
+        let mut world = World::new(Setup {
             base_url: format!("http://{}", listener.local_addr()?),
             bot_token: options.bot_token.clone(),
             app_token: options.app_token.clone(),
         });
+        if options.enterprise {
+            world.join_enterprise();
+        }
         let sim = Sim::new(world, options)?;
         Ok(Self { listener, sim })
     }

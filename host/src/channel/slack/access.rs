@@ -35,17 +35,23 @@ pub(super) async fn may(
     let slack = visit.slack;
     let default = SlackAccess::default();
     let access = slack.config.agents.get(agent).unwrap_or(&default);
-    if let Err(why) = allows(access, agent, person, place, &visit.team()) {
+    let team = visit.team();
+    if let Err(why) = allows(access, agent, person, place, &team) {
         return Ok(Err(why));
     }
     let is_named = access.users.iter().flatten().any(|one| one == user);
     if is_named || (access.users.is_none() && access.groups.is_none()) {
         return Ok(Ok(()));
     }
+    let is_of_many = visit.install.id.starts_with('E');
     for group in access.groups.iter().flatten() {
-        let is_in = slack.people.is_in(&slack.web, group, user).await;
-        if is_in.map_err(|refused| unknown(user, refused))? {
-            return Ok(Ok(()));
+        let group = (team.as_str(), group.as_str());
+        match slack.people.is_in(&slack.web, group, user).await {
+            Ok(true) => return Ok(Ok(())),
+            Ok(false) => {}
+            // Of another team of the organisation.
+            Err(refused) if is_of_many && refused.is("no_such_subteam") => {}
+            Err(refused) => return Err(unknown(user, refused)),
         }
     }
     let why = "does not answer everybody. Ask the administrator of this workspace.";

@@ -316,7 +316,11 @@ impl Visit<'_> {
     /// organisation that is one of many.
     pub(super) fn team(&self) -> String {
         let team = event::origin(self.payload).team;
-        team.unwrap_or_else(|| self.install.id.clone())
+        // Where the app is installed for an organisation, views name that.
+        let team = team.filter(|team| !team.starts_with('E'));
+        let of_user = self.payload.pointer("/user/team_id");
+        let of_user = of_user.and_then(Value::as_str).map(str::to_owned);
+        team.or(of_user).unwrap_or_else(|| self.install.id.clone())
     }
 
     fn target(&self, place: &Place) -> Target {

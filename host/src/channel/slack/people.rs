@@ -77,24 +77,31 @@ impl People {
         Ok(person)
     }
 
-    /// Whether somebody is in a user group.
+    /// Whether somebody is in a user group of a team.
     ///
     /// # Errors
     ///
     /// Why Slack does not say.
-    pub(super) async fn is_in(&self, web: &Web, group: &str, user: &str) -> Result<bool, Refused> {
+    pub(super) async fn is_in(
+        &self,
+        web: &Web,
+        (team, group): (&str, &str),
+        user: &str,
+    ) -> Result<bool, Refused> {
         let is_in = |members: &[String]| members.iter().any(|member| member == user);
-        if let Some(members) = known(&self.groups, group) {
+        let key = format!("{team}/{group}");
+        if let Some(members) = known(&self.groups, &key) {
             return Ok(is_in(&members));
         }
-        let asked = json!({"usergroup": group});
+        // The token of an organisation is not of a team; that of a team is, whatever is said.
+        let asked = json!({"usergroup": group, "team_id": team});
         let answer = web.call("usergroups.users.list", &asked).await?;
         let members = answer["users"].as_array().into_iter().flatten();
         let members: Arc<[String]> = members
             .filter_map(Value::as_str)
             .map(str::to_owned)
             .collect();
-        remember(&self.groups, group, &members);
+        remember(&self.groups, &key, &members);
         Ok(is_in(&members))
     }
 }

@@ -19,6 +19,9 @@ pub(in crate::cli) struct Setup {
     // Not --url: that one is every command's, and says where the host answers to commands.
     #[arg(long, value_name = "https://HOST")]
     public_url: Option<String>,
+    /// Enterprise Grid: an app that can be installed in a whole organisation
+    #[arg(long)]
+    enterprise: bool,
     /// The app's name
     #[arg(long, default_value = "Anchorhold")]
     name: String,
@@ -39,7 +42,8 @@ impl Setup {
             );
             return Err(Fault::new(Exit::Usage, said).into());
         }
-        let manifest = manifest(&self.name, self.profile, url);
+        let mut manifest = manifest(&self.name, self.profile, url);
+        manifest["settings"]["org_deploy_enabled"] = self.enterprise.into();
         let place = match &self.out {
             Some(file) => {
                 let text = serde_json::to_string_pretty(&manifest)?;

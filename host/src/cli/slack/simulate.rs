@@ -18,6 +18,9 @@ pub(in crate::cli) struct Simulate {
     /// Socket Mode: the host opens sockets, and nothing is posted to it
     #[arg(long)]
     socket: bool,
+    /// Enterprise Grid: the app is installed in an organisation of two workspaces
+    #[arg(long)]
+    enterprise: bool,
     /// What requests to the host are signed with
     #[arg(long, value_name = "SECRET", default_value = "sim-signing-secret")]
     signing_secret: String,
@@ -35,6 +38,7 @@ impl Simulate {
             listen: self.listen,
             host_url: self.host_url.trim_end_matches('/').to_owned(),
             socket_mode: self.socket,
+            enterprise: self.enterprise,
             signing_secret: self.signing_secret,
             bot_token: self.bot_token,
             app_token: self.app_token,

@@ -4,6 +4,7 @@
 
 mod blocks;
 mod channels;
+mod enterprise;
 mod events;
 mod files;
 mod interactions;
@@ -23,6 +24,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 pub(super) use channels::{Channel, Kind};
+pub(super) use enterprise::ENTERPRISE;
 pub(super) use files::File;
 pub(super) use interactions::{Click, ResponseUrl, Trigger};
 pub(super) use messages::{Draft, Message, check_body, own};
@@ -87,6 +89,8 @@ pub(super) struct World {
     pub(super) revision: u64,
     /// As `users.info` shows them.
     pub(super) users: BTreeMap<String, Value>,
+    /// The app is installed in an organisation of several teams.
+    pub(super) is_enterprise: bool,
     /// User groups and who is in them.
     pub(super) groups: BTreeMap<String, Vec<String>>,
     pub(super) channels: Vec<Channel>,
@@ -124,6 +128,7 @@ impl World {
             last_socket: 0,
             revision: 0,
             users: seed::users(),
+            is_enterprise: false,
             groups: seed::groups(),
             channels: seed::channels(),
             messages: Vec::new(),
@@ -192,6 +197,7 @@ impl World {
         json!({
             "revision": self.revision,
             "team": {"id": TEAM, "domain": TEAM_DOMAIN},
+            "enterprise": self.enterprise(),
             "app": {"id": APP, "bot_user_id": BOT, "bot_id": BOT_ID},
             "settings": self.settings,
             "users": self.users,

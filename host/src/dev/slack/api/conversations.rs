@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::world::{Kind, Message, Refusal, Result, World};
-use super::Args;
+use super::{Args, people};
 
 pub(super) fn info(world: &mut World, args: &Args) -> Result<Value> {
     let channel = world.visible(&args.channel()?)?;
@@ -11,6 +11,7 @@ pub(super) fn info(world: &mut World, args: &Args) -> Result<Value> {
 }
 
 pub(super) fn list(world: &mut World, args: &Args) -> Result<Value> {
+    people::one_team(world, args)?;
     let types = args
         .text("types")
         .unwrap_or_else(|| "public_channel".to_owned());

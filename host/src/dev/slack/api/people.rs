@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::world::{APP, BOT, BOT_ID, Result, TEAM, TEAM_DOMAIN, World};
+use super::super::world::{APP, BOT, BOT_ID, ENTERPRISE, Result, TEAM, TEAM_DOMAIN, World};
 use super::{Args, conversations};
 
 pub(super) fn api_test(_: &mut World, args: &Args) -> Result<Value> {
@@ -13,12 +13,19 @@ pub(super) fn api_test(_: &mut World, args: &Args) -> Result<Value> {
     }
 }
 
-pub(super) fn auth_test(_: &mut World, _: &Args) -> Result<Value> {
-    Ok(json!({
+pub(super) fn auth_test(world: &mut World, _: &Args) -> Result<Value> {
+    let mut me = json!({
         "url": format!("https://{TEAM_DOMAIN}.slack.com/"), "team": "Anchorhold Simulation",
         "user": "anchorhold", "team_id": TEAM, "user_id": BOT, "bot_id": BOT_ID,
-        "is_enterprise_install": false,
-    }))
+        "is_enterprise_install": world.is_enterprise,
+    });
+    if world.is_enterprise {
+        // A token of an organisation is of no team.
+        me["team_id"] = json!(ENTERPRISE);
+        me["enterprise_id"] = json!(ENTERPRISE);
+        me["team"] = world.enterprise()["name"].clone();
+    }
+    Ok(me)
 }
 
 pub(super) fn open_connection(world: &mut World, _: &Args) -> Result<Value> {
@@ -35,11 +42,20 @@ pub(super) fn user(world: &mut World, args: &Args) -> Result<Value> {
 }
 
 pub(super) fn users(world: &mut World, args: &Args) -> Result<Value> {
+    one_team(world, args)?;
     let all: Vec<Value> = world.users.values().map(|user| seen(world, user)).collect();
     let (page, next) = conversations::page(&all, args)?;
     Ok(
         json!({"members": page, "cache_ts": world.seconds(), "response_metadata": {"next_cursor": next}}),
     )
+}
+
+/// A token of an organisation does not say in which of its teams something is.
+pub(super) fn one_team(world: &World, args: &Args) -> Result<()> {
+    if world.is_enterprise {
+        args.text("team_id").ok_or("missing_argument")?;
+    }
+    Ok(())
 }
 
 /// Without what the app may not see.
@@ -56,24 +72,36 @@ fn seen(world: &World, user: &Value) -> Value {
 fn group(world: &World, id: &str) -> Value {
     let members = world.groups.get(id);
     json!({
-        "id": id, "team_id": TEAM, "is_usergroup": true, "name": "Engineers",
+        "id": id, "team_id": world.team_of_group(id), "is_usergroup": true, "name": "Engineers",
         "handle": "engineers", "is_external": false, "date_delete": 0,
         "user_count": members.map_or(0, Vec::len), "users": members,
     })
 }
 
-pub(super) fn groups(world: &mut World, _: &Args) -> Result<Value> {
-    let groups: Vec<Value> = world.groups.keys().map(|id| group(world, id)).collect();
+pub(super) fn groups(world: &mut World, args: &Args) -> Result<Value> {
+    one_team(world, args)?;
+    let team = args.text("team_id").filter(|_| world.is_enterprise);
+    let is_there = |id: &&String| {
+        let team = team.as_deref();
+        team.is_none_or(|team| world.team_of_group(id) == team)
+    };
+    let groups = world.groups.keys().filter(is_there);
+    let groups: Vec<Value> = groups.map(|id| group(world, id)).collect();
     Ok(json!({"usergroups": groups}))
 }
 
 pub(super) fn group_members(world: &mut World, args: &Args) -> Result<Value> {
+    one_team(world, args)?;
     let id = args.need("usergroup")?;
-    let members = world.groups.get(&id).ok_or("no_such_subteam")?;
+    let team = args.text("team_id").unwrap_or_else(|| TEAM.to_owned());
+    let is_there = !world.is_enterprise || world.team_of_group(&id) == team;
+    let members = world.groups.get(&id).filter(|_| is_there);
+    let members = members.ok_or("no_such_subteam")?;
     Ok(json!({"users": members}))
 }
 
 pub(super) fn bot(world: &mut World, args: &Args) -> Result<Value> {
+    one_team(world, args)?;
     let id = args.text("bot").unwrap_or_else(|| BOT_ID.to_owned());
     let is_it = |user: &&Value| user["profile"]["bot_id"] == id.as_str();
     let user = world.users.values().find(is_it).ok_or("bot_not_found")?;

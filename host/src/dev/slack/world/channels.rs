@@ -46,6 +46,8 @@ pub(in crate::dev::slack) struct Channel {
     pub(in crate::dev::slack) members: Vec<String>,
     pub(in crate::dev::slack) is_ext_shared: bool,
     pub(in crate::dev::slack) is_archived: bool,
+    /// In which team it is.
+    pub(in crate::dev::slack) team: &'static str,
 }
 
 impl Channel {
@@ -57,6 +59,7 @@ impl Channel {
             members: members.iter().map(|&member| member.to_owned()).collect(),
             is_ext_shared: false,
             is_archived: false,
+            team: TEAM,
         }
     }
 
@@ -73,7 +76,7 @@ impl Channel {
             "is_im": kind == Kind::Im, "is_mpim": kind == Kind::Mpim,
             "is_private": kind != Kind::Public, "is_member": self.has(BOT),
             "is_general": self.id == "C0GENERAL", "is_shared": self.is_ext_shared,
-            "is_ext_shared": self.is_ext_shared, "is_org_shared": false, "context_team_id": TEAM,
+            "is_ext_shared": self.is_ext_shared, "is_org_shared": false, "context_team_id": self.team,
             "num_members": self.members.len(), "topic": {"value": ""}, "purpose": {"value": ""},
         });
         if kind == Kind::Im {

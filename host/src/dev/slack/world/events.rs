@@ -210,16 +210,18 @@ impl World {
 
     /// What stands around an event.
     pub(in crate::dev::slack) fn envelope(&mut self, channel: Option<&str>, event: Value) -> Value {
+        // Who opens the app's home has no channel.
         let author = event["user"].as_str().and_then(|user| self.users.get(user));
         let team = author.map_or(json!(TEAM), |author| author["team_id"].clone());
-        let is_shared = channel.is_some_and(|id| self.channel(id).is_ok_and(|it| it.is_ext_shared));
+        let found = channel.and_then(|id| self.channel(id).ok());
+        let is_shared = found.is_some_and(|it| it.is_ext_shared);
+        let context = found.map_or(json!(TEAM), |it| json!(it.team));
         let event_id = self.id("Ev");
         json!({
-            "token": "sim-verification-token", "team_id": team, "context_team_id": TEAM,
-            "context_enterprise_id": null, "api_app_id": APP, "event": event,
+            "token": "sim-verification-token", "team_id": team, "context_team_id": context,
+            "context_enterprise_id": self.enterprise()["id"], "api_app_id": APP, "event": event,
             "type": "event_callback", "event_id": event_id, "event_time": self.seconds(),
-            "authorizations": [{"enterprise_id": null, "team_id": TEAM, "user_id": BOT,
-                "is_bot": true, "is_enterprise_install": false}],
+            "authorizations": [self.authorization()],
             "is_ext_shared_channel": is_shared,
             "event_context": format!("4-{event_id}"),
         })

@@ -163,10 +163,14 @@ impl World {
     fn interaction(&mut self, kind: &str, user: &str, view: Option<String>) -> Result<Value> {
         let person = self.person(user)?;
         let trigger = self.trigger(user, view);
+        let team = match self.is_enterprise {
+            true => Value::Null,
+            false => json!({"id": TEAM, "domain": TEAM_DOMAIN}),
+        };
         Ok(json!({
             "type": kind, "user": person, "api_app_id": APP, "token": "sim-verification-token",
-            "team": {"id": TEAM, "domain": TEAM_DOMAIN}, "enterprise": null,
-            "is_enterprise_install": false, "trigger_id": trigger,
+            "team": team, "enterprise": self.enterprise(),
+            "is_enterprise_install": self.is_enterprise, "trigger_id": trigger,
         }))
     }
 
@@ -306,6 +310,7 @@ impl World {
     ) -> Result<usize> {
         let name = self.user(user)?["name"].clone();
         let found = self.channel(channel)?;
+        let team = found.team;
         let channel_name = match found.kind.channel_type() {
             "im" => "directmessage".to_owned(),
             "group" => "privategroup".to_owned(),
@@ -315,12 +320,18 @@ impl World {
             self.response_url(user, channel, None, None),
             self.trigger(user, None),
         );
-        let payload = json!({
-            "token": "sim-verification-token", "team_id": TEAM, "team_domain": TEAM_DOMAIN,
+        let mut payload = json!({
+            "token": "sim-verification-token", "team_id": team, "team_domain": TEAM_DOMAIN,
             "channel_id": channel, "channel_name": channel_name, "user_id": user,
             "user_name": name, "command": command, "text": text, "api_app_id": APP,
-            "is_enterprise_install": "false", "response_url": url, "trigger_id": trigger,
+            "is_enterprise_install": self.is_enterprise.to_string(),
+            "response_url": url, "trigger_id": trigger,
         });
+        if self.is_enterprise {
+            let enterprise = self.enterprise();
+            payload["enterprise_id"] = enterprise["id"].clone();
+            payload["enterprise_name"] = enterprise["name"].clone();
+        }
         let about = About::Command {
             channel: channel.to_owned(),
             user: user.to_owned(),

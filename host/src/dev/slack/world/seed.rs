@@ -9,13 +9,15 @@ use super::merge;
 
 pub(in crate::dev::slack) const TEAM: &str = "T0SIM";
 pub(in crate::dev::slack) const TEAM_DOMAIN: &str = "anchorhold-sim";
+/// Of the same organisation, where there is one.
+pub(in crate::dev::slack) const SECOND_TEAM: &str = "T0SECOND";
 pub(in crate::dev::slack) const OTHER_TEAM: &str = "T0PARTNER";
 pub(in crate::dev::slack) const APP: &str = "A0SIM";
 /// The bot user of the app.
 pub(in crate::dev::slack) const BOT: &str = "U0SIMBOT";
 pub(in crate::dev::slack) const BOT_ID: &str = "B0SIMBOT";
 
-fn person(id: &str, name: &str, real_name: &str, more: Value) -> (String, Value) {
+pub(super) fn person(id: &str, name: &str, real_name: &str, more: Value) -> (String, Value) {
     let mut user = json!({
         "id": id, "team_id": TEAM, "name": name, "real_name": real_name, "deleted": false,
         "tz": "Europe/Berlin", "tz_label": "Central European Time", "tz_offset": 3600,

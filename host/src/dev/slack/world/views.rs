@@ -25,6 +25,8 @@ pub(in crate::dev::slack) struct View {
     pub(in crate::dev::slack) body: Value,
     pub(in crate::dev::slack) values: Value,
     pub(in crate::dev::slack) is_open: bool,
+    /// In what the app is installed: a team or an organisation.
+    pub(in crate::dev::slack) installed: &'static str,
     /// What the app found wrong with the latest submission, by block.
     pub(in crate::dev::slack) errors: Value,
 }
@@ -40,7 +42,7 @@ impl View {
         let own = json!({
             "id": self.id, "team_id": TEAM, "app_id": APP, "bot_id": BOT_ID, "hash": self.hash,
             "root_view_id": self.root, "previous_view_id": self.previous,
-            "app_installed_team_id": TEAM, "state": {"values": self.values},
+            "app_installed_team_id": self.installed, "state": {"values": self.values},
         });
         merge(&mut shown, &own);
         shown
@@ -108,6 +110,7 @@ impl World {
             body,
             values: json!({}),
             is_open: true,
+            installed: self.installed_in(),
             errors: Value::Null,
         });
         self.show_view(&id)
@@ -154,6 +157,7 @@ impl World {
             body,
             values: json!({}),
             is_open: true,
+            installed: self.installed_in(),
             errors: Value::Null,
         });
         self.show_view(&id)
