@@ -109,3 +109,32 @@ async fn other_bots_are_heard_where_they_may_and_not_for_ever() {
     assert_eq!(turns["items"][3]["user"], "slack:B0CIBOT", "{turns:#}");
     host.stop().await;
 }
+
+#[tokio::test]
+async fn a_bot_does_not_begin_threads_for_ever() {
+    let slack = TestSlack::http().await;
+    let host = slack.host().plugin("probe").set("slack.agent", "probe");
+    let host = host
+        .set("slack.agents.probe.bots", vec!["B0CIBOT"])
+        .set("slack.max_bot_messages", 1)
+        .start()
+        .await;
+    slack.calls("auth.test", 1).await;
+    // An empty answer says nothing, which Slack would take one of a second.
+    for _ in 0..10 {
+        slack.say("U0CIBOT", GENERAL, "<@U0SIMBOT> echo").await;
+    }
+    let turns = async || host.get("/api/v1/turns").await.body["items"].take();
+    host.wait_for("ten turns", async || {
+        (turns().await.as_array().unwrap().len() == 10).then_some(())
+    })
+    .await;
+    slack.say("U0CIBOT", GENERAL, "<@U0SIMBOT> echo").await;
+    host.wait_for("it is too much", async || {
+        let denied = host.get("/api/v1/events?topic=user.denied").await.body;
+        denied["items"].as_array().unwrap().first().cloned()
+    })
+    .await;
+    assert_eq!(turns().await.as_array().unwrap().len(), 10);
+    host.stop().await;
+}
