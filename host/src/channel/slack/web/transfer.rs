@@ -13,8 +13,8 @@ use thiserror::Error;
 use super::{Refused, Web, unsent};
 
 /// Where Slack keeps files.
-const HOSTS: [&str; 2] = ["slack.com", "slack-files.com"];
-const DOMAINS: [&str; 2] = [".slack.com", ".slack-edge.com"];
+const HOSTS: [&str; 3] = ["slack.com", "slack-files.com", "slack-gov.com"];
+const DOMAINS: [&str; 3] = [".slack.com", ".slack-edge.com", ".slack-gov.com"];
 
 const MOST_HOPS: usize = 5;
 
@@ -226,6 +226,7 @@ mod tests {
         for url in [
             "https://files.slack.com/files-pri/T1-F1/download/a.pdf",
             "https://slack.com/a",
+            "https://files.slack-gov.com/files-pri/T1-F1/a.pdf",
             "https://slack-files.com/a",
             "https://a.slack-edge.com/a",
         ] {
