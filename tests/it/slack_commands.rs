@@ -127,6 +127,17 @@ async fn approvals_are_decided_where_they_are_listed() {
     slack.calls("auth.test", 1).await;
     let asked = "<@U0SIMBOT> probe: ask approval Sure?";
     let ts = slack.say(ALICE, GENERAL, asked).await;
+    let long = format!(
+        "<@U0SIMBOT> probe: ask approval Also {}?",
+        "long ".repeat(300)
+    );
+    for asked in ["<@U0SIMBOT> probe: ask approval Really?", &long] {
+        slack.say(ALICE, GENERAL, asked).await;
+    }
+    for words in ["Really", "Also"] {
+        let query = format!("channel={GENERAL}&user=U0SIMBOT&contains={words}");
+        slack.messages(&query, 1).await;
+    }
     let thread = format!("channel={GENERAL}&thread_ts={ts}&user=U0SIMBOT");
     slack.messages(&format!("{thread}&contains=Sure"), 1).await;
     command(&slack, "U0BOB", GENERAL, "approvals").await;
@@ -140,9 +151,23 @@ async fn approvals_are_decided_where_they_are_listed() {
         .await;
     let answered = format!("{thread}&contains=answered");
     slack.messages(&answered, 1).await;
-    command(&slack, ALICE, GENERAL, "approvals").await;
-    let query = format!("channel={GENERAL}&ephemeral=true&contains=Nothing%20waits");
-    slack.messages(&query, 2).await;
+    // What is decided makes way, and the rest can still be decided.
+    let query = format!("channel={GENERAL}&ephemeral=true&contains=Approved%20by");
+    let rest = slack.messages(&query, 1).await.remove(0)["blocks"].take();
+    let rest = rest.as_array().unwrap();
+    let texts: Vec<_> = rest
+        .iter()
+        .map(|block| block["text"]["text"].to_string())
+        .collect();
+    let kinds: Vec<_> = rest.iter().map(|block| &block["type"]).collect();
+    assert_eq!(
+        kinds,
+        ["context", "section", "actions", "section"],
+        "{texts:?}"
+    );
+    assert!(texts[1].contains("Really?"), "{texts:?}");
+    // What is not shown whole has no buttons.
+    assert!(texts[3].contains("decide in its thread"), "{texts:?}");
     host.stop().await;
 }
 

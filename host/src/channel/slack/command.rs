@@ -216,7 +216,7 @@ async fn reply(
         }
         Command::Status => told::status(&unfinished(visit, asked.user).await?, now_ms()),
         Command::Usage => told::usage(visit, asked.user).await?,
-        Command::Budget => told::budget(visit, asked.user).await?,
+        Command::Budget => told::budget(visit, asked.user, agents).await?,
         Command::Stop => stop(visit, asked).await?,
         Command::Why => told::why(visit, last(visit, asked.user).await?).await?,
         Command::Approvals => return Ok(Some(approvals(visit, asked.user).await?)),

@@ -82,7 +82,7 @@ async fn blocks(visit: &Visit<'_>, user: &str) -> Result<Vec<Value>, Trouble> {
     let spend = format!(
         "{}\n{}",
         told::usage(visit, user).await?,
-        told::budget(visit, user).await?
+        told::budget(visit, user, &agents).await?
     );
     blocks.extend([
         header("Recent threads"),

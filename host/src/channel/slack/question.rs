@@ -7,7 +7,7 @@ mod click;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::{error, warn};
@@ -57,6 +57,9 @@ struct Button {
     /// The choice by its number, or yes and no.
     choice: Option<usize>,
     approve: Option<bool>,
+    /// Set in forms: it was clicked on the home tab.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_home: bool,
 }
 
 impl Button {
@@ -193,6 +196,7 @@ fn buttons(turn: &str, call: i64, question: &Question) -> Vec<Value> {
             call,
             choice,
             approve,
+            is_home: false,
         };
         let text: String = text.chars().take(MOST_ON_BUTTON).collect();
         let mut button = json!({

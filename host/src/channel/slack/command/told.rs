@@ -86,21 +86,30 @@ fn used(sum: &UsageGroup) -> String {
     )
 }
 
-/// What is left for a person.
+/// What is left for a person who may ask these agents.
 pub(in crate::channel::slack) async fn budget(
     visit: &Visit<'_>,
     user: &str,
+    agents: &[AnsweringAgent],
 ) -> Result<String, Trouble> {
-    let account = Account {
-        tenant: visit.item.tenant_id.clone(),
-        turn: String::new(),
-        agent: visit.slack.config.agent.clone(),
-        user: Some(author_id(user)),
-        channel: CHANNEL.to_owned(),
-        conversation: None,
-    };
-    let rows = visit.slack.host.store.budgets_of(&account).await?;
-    let lines: Vec<String> = rows.iter().flat_map(left).collect();
+    let mut lines: Vec<String> = Vec::new();
+    for agent in agents {
+        let account = Account {
+            tenant: visit.item.tenant_id.clone(),
+            turn: String::new(),
+            agent: agent.name.clone(),
+            user: Some(author_id(user)),
+            channel: CHANNEL.to_owned(),
+            conversation: None,
+        };
+        let rows = visit.slack.host.store.budgets_of(&account).await?;
+        for line in rows.iter().flat_map(left) {
+            // Most budgets are of all agents.
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+    }
     if lines.is_empty() {
         return Ok("Nothing limits you.".to_owned());
     }

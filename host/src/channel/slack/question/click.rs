@@ -2,8 +2,8 @@
 //! click.
 
 use super::*;
-use crate::channel::slack::home;
 use crate::channel::slack::message::{Visit, author_id};
+use crate::channel::slack::{command, home};
 
 /// The most characters that are said in a form; Slack's limit.
 const MOST_SAID: usize = 3_000;
@@ -42,7 +42,7 @@ pub(in crate::channel::slack) async fn clicked(visit: &Visit<'_>) -> Result<(), 
 /// Why it was not dealt with.
 pub(in crate::channel::slack) async fn form(visit: &Visit<'_>) -> Result<(), Trouble> {
     let value = &visit.payload["actions"][0]["value"];
-    let button = Button::of(value)?;
+    let mut button = Button::of(value)?;
     let wait = wait(visit, &button).await?;
     let Some(wait) = wait.filter(|wait| wait.settled_at.is_none()) else {
         return shown(visit, &button, "This question is closed.").await;
@@ -55,10 +55,12 @@ pub(in crate::channel::slack) async fn form(visit: &Visit<'_>) -> Result<(), Tro
         Some(_) => "Why not?",
         None => "Your answer",
     };
+    button.is_home = visit.payload["view"]["type"] == "home";
+    let metadata = serde_json::to_string(&button).context("a button as JSON")?;
     let text = |text: &str| json!({"type": "plain_text", "text": text});
     let asked: String = question.text.chars().take(MOST_IN_FORM).collect();
     let view = json!({
-        "type": "modal", "callback_id": SAY, "private_metadata": value,
+        "type": "modal", "callback_id": SAY, "private_metadata": metadata,
         "title": text("Answer"), "submit": text("Send"), "close": text("Cancel"),
         "blocks": [
             {"type": "section", "text": text(&asked)},
@@ -118,7 +120,13 @@ async fn answer(visit: &Visit<'_>, button: &Button, verdict: Verdict) -> Result<
         Err(Unanswerable::Host(error)) => Err(Trouble::Later(error)),
         Err(Unanswerable::NotYours(_)) => not_theirs(visit, button).await,
         Err(why @ Unanswerable::Unfit(_)) => tell(visit, button, &why.to_string()).await,
-        Err(why) => shown(visit, button, &format!("Closed: {why}.")).await,
+        Err(why) => {
+            let why = format!("Closed: {why}.");
+            if visit.payload["type"] == "view_submission" {
+                tell(visit, button, &why).await?;
+            }
+            shown(visit, button, &why).await
+        }
     }
 }
 
@@ -140,14 +148,24 @@ async fn shown(visit: &Visit<'_>, button: &Button, otherwise: &str) -> Result<()
     let tenant = &visit.item.tenant_id;
     let outcome = close(visit.slack, tenant, &button.turn, button.call).await?;
     let container = &visit.payload["container"];
-    if container["type"] == "view" || visit.payload["view"]["type"] == "home" {
+    let is_home = visit.payload["view"]["type"] == "home";
+    if is_home || button.is_home || container["type"] == "view" {
         return home::show(visit, visit.user()).await;
     }
     if outcome.is_none() || container["is_ephemeral"] == true {
         // It is no message that can be updated: its address is good for that.
         let url = visit.payload["response_url"].as_str().unwrap_or_default();
         let text = outcome.as_deref().unwrap_or(otherwise);
-        let body = json!({"replace_original": true, "text": text});
+        let mut body = json!({"replace_original": true, "text": text});
+        if container["is_ephemeral"] == true {
+            // A list: the rest of it stays.
+            let done = json!({"type": "mrkdwn", "text": text});
+            let mut blocks = vec![json!({"type": "context", "elements": [done]})];
+            for (turn, call, question) in &command::questions(visit, visit.user()).await? {
+                blocks.extend(listed(turn, *call, question));
+            }
+            body["blocks"] = blocks.into();
+        }
         if let Err(why) = visit.slack.web.respond(url, &body).await {
             error!(%why, "what became of a question is not shown");
         }
