@@ -127,19 +127,19 @@ async fn approvals_are_decided_where_they_are_listed() {
     slack.calls("auth.test", 1).await;
     let asked = "<@U0SIMBOT> probe: ask approval Sure?";
     let ts = slack.say(ALICE, GENERAL, asked).await;
+    let thread = format!("channel={GENERAL}&thread_ts={ts}&user=U0SIMBOT");
+    slack.messages(&format!("{thread}&contains=Sure"), 1).await;
     let long = format!(
         "<@U0SIMBOT> probe: ask approval Also {}?",
         "long ".repeat(300)
     );
-    for asked in ["<@U0SIMBOT> probe: ask approval Really?", &long] {
+    let really = "<@U0SIMBOT> probe: ask approval Really?";
+    // One after the other, because lists show them so.
+    for (asked, words) in [(really, "Really"), (&long, "Also")] {
         slack.say(ALICE, GENERAL, asked).await;
-    }
-    for words in ["Really", "Also"] {
         let query = format!("channel={GENERAL}&user=U0SIMBOT&contains={words}");
         slack.messages(&query, 1).await;
     }
-    let thread = format!("channel={GENERAL}&thread_ts={ts}&user=U0SIMBOT");
-    slack.messages(&format!("{thread}&contains=Sure"), 1).await;
     command(&slack, "U0BOB", GENERAL, "approvals").await;
     let nothing = told(&slack, GENERAL, 1).await;
     assert!(nothing.contains("Nothing waits for you"), "{nothing}");
