@@ -24,6 +24,7 @@ const MIGRATIONS: &[M] = &[
     M::up(include_str!("../../../migrations/0010_response_cache.sql")),
     M::up(include_str!("../../../migrations/0011_slack.sql")),
     M::up(include_str!("../../../migrations/0012_people.sql")),
+    M::up(include_str!("../../../migrations/0013_spend_of_people.sql")),
 ];
 
 /// How long a statement waits for another process that holds the database.
