@@ -1,5 +1,6 @@
 //! `slack`: how soon what Slack sends is acknowledged while turns wait and one hangs, beside apps of
-//! Slack's own framework, before the same fake Slack. The host has it on disk by then.
+//! Slack's own framework, before the same fake Slack. The host has it on disk by then. And how soon
+//! Slack's Stop ends a turn of the host.
 
 mod app;
 mod fake;
@@ -20,6 +21,7 @@ const WAITING: usize = 50;
 const EVENTS: usize = 500;
 const PACE: Duration = Duration::from_millis(20);
 const GOAL: Duration = Duration::from_millis(50);
+const STOP_GOAL: Duration = Duration::from_secs(1);
 
 /// Events after which the sockets are to be replaced.
 const REFRESH_AT: [usize; 2] = [150, 300];
@@ -33,6 +35,8 @@ struct Run {
     late: usize,
     /// The longest time without an open socket.
     gap: Duration,
+    /// Of the host: from Stop to the end of the turn.
+    stopped: Option<Samples>,
 }
 
 pub(crate) async fn measure(place: &Place, packages: Option<&Path>) -> Result<Table> {
@@ -48,13 +52,14 @@ pub(crate) async fn measure(place: &Place, packages: Option<&Path>) -> Result<Ta
 }
 
 async fn run(place: &Place, packages: &Path, kind: Kind, is_socket: bool) -> Result<Run> {
-    let (fake, _app) = App::start(place, packages, kind, is_socket).await?;
+    let (fake, app) = App::start(place, packages, kind, is_socket).await?;
+    let mut waiting = Vec::new();
     for _ in 0..WAITING {
-        fake.say("generate slow").await?;
+        waiting.push(fake.say("generate slow").await?);
         // Who takes one connection at a time has to come along.
         tokio::time::sleep(PACE).await;
     }
-    fake.say("sleep 60000").await?;
+    waiting.push(fake.say("sleep 60000").await?);
     fake.acknowledged(WAITING + 1).await?;
     let gap = is_socket.then(|| fake.watch_sockets());
     let begun = Instant::now();
@@ -71,12 +76,17 @@ async fn run(place: &Place, packages: &Path, kind: Kind, is_socket: bool) -> Res
         Some(gap) => gap.end().await?,
         None => Duration::ZERO,
     };
+    let stopped = match &app {
+        App::Host(host) => Some(app::stop(&fake, host, &waiting).await?),
+        App::Bolt { .. } => None,
+    };
     Ok(Run {
         kind,
         is_socket,
         acknowledged,
         late,
         gap,
+        stopped,
     })
 }
 
@@ -91,6 +101,7 @@ fn table(runs: &[Run]) -> Table {
             "p99 of the baseline",
             "delivered again",
             "longest without a socket",
+            "p99 and most of Stop",
         ],
     );
     let baseline = |is_socket| {
@@ -112,21 +123,30 @@ fn table(runs: &[Run]) -> Table {
             } else {
                 "-".to_owned()
             },
+            run.stopped.as_ref().map_or_else(
+                || "-".to_owned(),
+                |stopped| format!("{}, {}", ms(stopped.p99()), ms(stopped.max())),
+            ),
         ]);
     }
     let ours = runs.iter().filter(|run| run.kind == Kind::Host);
     let is_soon = ours.clone().all(|run| run.acknowledged.p99() < GOAL);
     let is_open = ours.clone().all(|run| run.gap.is_zero());
+    let is_stopped = |run: &Run| matches!(&run.stopped, Some(it) if it.max() < STOP_GOAL);
+    let is_at_once = ours.clone().all(is_stopped);
     table.note(format!(
         "{EVENTS} messages, one every {} ms, while {WAITING} turns wait for a model and one never answers; with sockets, \
          Slack wants them replaced {} times. From the moment at which the fake Slack sends. The host has the event on \
-         disk when it acknowledges; Bolt keeps it in memory. Goals: p99 below {} ms by both ways ({}), never without a \
-         socket ({}).",
+         disk when it acknowledges; Bolt keeps it in memory. Then a person presses Stop in each of the {} threads, one \
+         after the other: from that moment until the host says that the turn is cancelled. Goals: p99 below {} ms by \
+         both ways ({}), never without a socket ({}), every turn ends within a second of Stop ({}).",
         PACE.as_millis(),
         REFRESH_AT.len(),
+        WAITING + 1,
         GOAL.as_millis(),
         verdict(is_soon),
         verdict(is_open),
+        verdict(is_at_once),
     ));
     table
 }

@@ -2,20 +2,28 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use hyper::StatusCode;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
 use super::fake::Fake;
+use crate::client::Client;
 use crate::host::Host;
 use crate::place::Place;
+use crate::stats::Samples;
 
 /// What the model of the host does.
 const SCRIPT: &str = "[[rules]]\nwhen = { last = { contains = [\"slow\"] } }\n\
                       reply = { text = \"heard\", delay_ms = 60000 }\n[fallback]\ntext = \"heard\"\n";
+
+/// How long a turn may take to end, and how often it is looked at.
+const PATIENCE: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(1);
 
 /// How long until the app listens after it said that it is ready.
 const A_MOMENT: Duration = Duration::from_secs(1);
@@ -39,7 +47,7 @@ impl Kind {
 
 /// A running app; killed when it is dropped.
 pub(super) enum App {
-    Host { _host: Host },
+    Host(Host),
     Bolt { _child: Child },
 }
 
@@ -58,7 +66,7 @@ impl App {
             host.wait_for("probe", "generate quick").await?;
             let fake = Fake::start(&slack, &host.address, is_socket).await?;
             fake.wait_for_app(is_socket).await?;
-            return Ok((fake, Self::Host { _host: host }));
+            return Ok((fake, Self::Host(host)));
         }
         let port = free_port().await?;
         let fake = Fake::start(&slack, &format!("127.0.0.1:{port}"), is_socket).await?;
@@ -67,6 +75,34 @@ impl App {
         tokio::time::sleep(A_MOMENT).await;
         Ok((fake, Self::Bolt { _child: child }))
     }
+}
+
+/// How soon turns end when a person presses Slack's own Stop, one after the other: from the moment
+/// at which the fake Slack is told until the host says that the turn is cancelled.
+pub(super) async fn stop(fake: &Fake, host: &Host, threads: &[String]) -> Result<Samples> {
+    let mut client = Client::connect(&host.address).await?;
+    let mut samples = Samples::default();
+    for (before, thread) in threads.iter().enumerate() {
+        let begun = Instant::now();
+        fake.stop(thread).await?;
+        while cancelled(&mut client).await? <= before {
+            ensure!(begun.elapsed() < PATIENCE, "a turn goes on after Stop");
+            tokio::time::sleep(LOOK).await;
+        }
+        samples.push(begun.elapsed());
+    }
+    Ok(samples)
+}
+
+/// How many turns are cancelled.
+async fn cancelled(client: &mut Client) -> Result<usize> {
+    let (status, answer) = client
+        .get("/api/v1/turns?status=cancelled&limit=200")
+        .await?;
+    ensure!(status == StatusCode::OK, "the turns are answered {status}");
+    let answer: Value = serde_json::from_slice(&answer)?;
+    let items = answer["items"].as_array();
+    Ok(items.context("a list of turns")?.len())
 }
 
 fn settings(place: &Place, slack: &str, is_socket: bool) -> Result<String> {

@@ -19,6 +19,10 @@ use crate::stats::Samples;
 /// How long to wait for what is to come.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Who talks to the app, and where.
+const PERSON: &str = "U0ALICE";
+const CHANNEL: &str = "D0ALICE";
+
 /// How often sockets are looked at.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -53,25 +57,33 @@ impl Fake {
         })
     }
 
-    /// Somebody says something to the app.
-    pub(super) async fn say(&self, text: &str) -> Result<()> {
-        self.act(json!({"do": "say", "user": "U0ALICE", "channel": "D0ALICE", "text": text}))
-            .await
+    /// Somebody says something to the app; answers the thread that it begins.
+    pub(super) async fn say(&self, text: &str) -> Result<String> {
+        let said = json!({"do": "say", "user": PERSON, "channel": CHANNEL, "text": text});
+        let answer = self.act(said).await?;
+        let ts = answer["ts"].as_str();
+        Ok(ts.context("a message has a time")?.to_owned())
+    }
+
+    /// The person presses Stop.
+    pub(super) async fn stop(&self, thread: &str) -> Result<()> {
+        let stop = json!({"do": "stop", "user": PERSON, "channel": CHANNEL, "thread_ts": thread});
+        self.act(stop).await.map(drop)
     }
 
     /// Sockets are to be replaced.
     pub(super) async fn refresh(&self) -> Result<()> {
-        self.act(json!({"do": "disconnect", "reason": "refresh_requested"}))
-            .await
+        let refresh = json!({"do": "disconnect", "reason": "refresh_requested"});
+        self.act(refresh).await.map(drop)
     }
 
-    async fn act(&self, action: Value) -> Result<()> {
+    async fn act(&self, action: Value) -> Result<Value> {
         let mut control = self.control.lock().await;
         let (status, answer) = control.post("/sim/act", action.to_string()).await?;
         if status != StatusCode::OK {
             bail!("{}", String::from_utf8_lossy(&answer));
         }
-        Ok(())
+        Ok(serde_json::from_slice(&answer)?)
     }
 
     /// Waits until the app called `auth.test` or opened a socket: then it listens.
