@@ -69,6 +69,11 @@ impl<'a> Answer<'a> {
             }
         }
         if answer.pieces().len() > MOST_PARTS {
+            // It takes a place among them.
+            let places = answer.files.len().min(MOST_FILES - 1);
+            let others = answer.files.split_off(places);
+            let lines: Vec<_> = others.iter().map(|file| not_shown(&file.name)).collect();
+            answer.say_below(&lines.join("\n"));
             let bytes = answer.text.clone().into_bytes();
             let name = "answer.md".to_owned();
             answer.files.insert(0, File { name, bytes });
@@ -92,7 +97,7 @@ impl<'a> Answer<'a> {
                     self.files.push(File { name, bytes });
                 }
                 types::MediaSource::Url(url) => lines.push(format!("{name}: {url}")),
-                _ => lines.push(format!("[file {name} is not shown]")),
+                _ => lines.push(not_shown(&name)),
             }
         }
         self.say_below(&lines.join("\n"));
@@ -107,7 +112,7 @@ impl<'a> Answer<'a> {
     /// Slack does not take files.
     pub(super) fn without_files(&mut self) {
         let names = self.files.drain(..).skip(usize::from(self.is_long));
-        let lines = names.map(|file| format!("[file {} is not shown]", file.name));
+        let lines = names.map(|file| not_shown(&file.name));
         let lines: Vec<_> = lines.collect();
         self.is_long = false;
         self.say_below(&lines.join("\n"));
@@ -203,6 +208,9 @@ fn text(turn: &TurnSummary) -> Option<String> {
         TurnStatus::Cancelled => Some("Stopped.".to_owned()),
         TurnStatus::Queued | TurnStatus::Running | TurnStatus::Waiting => None,
     }
+}
+fn not_shown(name: &str) -> String {
+    format!("[file {name} is not shown]")
 }
 
 #[cfg(test)]
@@ -312,6 +320,32 @@ mod tests {
         answer.without_files();
         let part = answer.parts().remove(0).to_string();
         assert!(part.contains("..a.csv is not shown"), "{part}");
+    }
+
+    #[test]
+    fn a_very_long_answer_takes_the_place_of_a_file() {
+        let attachment = |number: usize| types::Attachment {
+            name: format!("f{number}.txt"),
+            mime_type: "text/plain".to_owned(),
+            source: types::MediaSource::Inline(b"x".to_vec()),
+        };
+        let long = "a line of words\n".repeat(4_000);
+        let reply = types::Reply {
+            text: long.clone(),
+            attachments: (0..MOST_FILES).map(attachment).collect(),
+            tool_calls: Vec::new(),
+            metadata_json: None,
+        };
+        let output = codec::encode(&Output::Reply(reply)).unwrap();
+        let turn = turn(TurnStatus::Completed, Some(&long));
+        let config = config::Slack::default();
+        let answer = Answer::of(&turn, Some(&output), &config);
+        assert_eq!(answer.files.len(), MOST_FILES);
+        let whole = String::from_utf8(answer.files[0].bytes.clone()).unwrap();
+        assert!(
+            whole.ends_with("[file f9.txt is not shown]"),
+            "{whole:.200}"
+        );
     }
 
     #[test]
