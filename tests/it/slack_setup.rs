@@ -1,14 +1,19 @@
 //! `slack setup` and `slack doctor`, the latter against a fake Slack.
 
-use anchorhold_tests::{FakeSlack, TestHost};
+use anchorhold_tests::{FakeSlack, TestHost, TestSlack};
 use serde_json::{Value, json};
 
-/// Runs the doctor with these tokens; answers its exit code and its checks.
+/// Runs the doctor with these tokens, beside a host that is no app; answers its exit code and its
+/// checks.
 async fn doctor(slack: &FakeSlack, bot: &str, app: &str) -> (i32, Vec<Value>) {
     let host = TestHost::new().start().await;
+    examine(&host, &slack.url, bot, app).await
+}
+
+async fn examine(host: &TestHost, slack: &str, bot: &str, app: &str) -> (i32, Vec<Value>) {
     let mut command = host.cli(&["slack", "doctor", "--json"]);
     command
-        .env("SLACK_API_BASE_URL", format!("{}/api", slack.url))
+        .env("SLACK_API_BASE_URL", format!("{slack}/api"))
         .env("SLACK_BOT_TOKEN", bot)
         .env("SLACK_APP_TOKEN", app);
     let output = command.output().await.unwrap();
@@ -22,14 +27,53 @@ fn bad(checks: &[Value]) -> Vec<String> {
     bad.map(|check| check["found"].to_string()).collect()
 }
 
+/// What a check says, where its verdict is this.
+fn found<'a>(checks: &'a [Value], name: &str, verdict: &str) -> Option<&'a str> {
+    let mut checks = checks.iter();
+    let check = checks.find(|check| check["name"] == name && check["verdict"] == verdict);
+    check.and_then(|check| check["found"].as_str())
+}
+
 #[tokio::test]
 async fn what_is_right_is_good() {
-    let slack = FakeSlack::start(&["--socket"]).await;
-    let (code, checks) = doctor(&slack, "xoxb-sim-bot", "xapp-sim-app").await;
+    let slack = TestSlack::sockets().await;
+    let host = slack.host().plugin("assistant").start().await;
+    let examine = async || examine(&host, slack.url(), "xoxb-sim-bot", "xapp-sim-app").await;
+    slack.calls("auth.test", 1).await;
+    let (code, checks) = examine().await;
     assert_eq!(bad(&checks), [""; 0], "{checks:#?}");
     assert_eq!(code, 0);
-    let clock = checks.iter().find(|check| check["name"] == "clock");
-    assert_eq!(clock.unwrap()["verdict"], "good");
+    assert!(found(&checks, "clock", "good").is_some(), "{checks:#?}");
+    let missing = found(&checks, "events", "note").unwrap();
+    assert!(missing.contains("message.im"), "{missing}");
+    // What came is known from then on.
+    let ts = slack.say("U0ALICE", "D0ALICE", "hi").await;
+    slack.answers("D0ALICE", &ts, 1).await;
+    slack
+        .act(json!({"do": "stop", "user": "U0ALICE", "channel": "D0ALICE", "thread_ts": ts}))
+        .await;
+    slack
+        .deliveries("acked&name=agent_session_stopped", 1)
+        .await;
+    let (_, checks) = examine().await;
+    assert_eq!(found(&checks, "events", "good"), Some("came: message.im"));
+    assert!(found(&checks, "Stop", "good").is_some(), "{checks:#?}");
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn agents_that_are_not_there_are_named() {
+    let slack = TestSlack::sockets().await;
+    let host = slack.host().plugin("assistant");
+    let host = host.set("slack.channels.C0GENERAL", "notse").start().await;
+    let (code, checks) = examine(&host, slack.url(), "xoxb-sim-bot", "xapp-sim-app").await;
+    assert_ne!(code, 0);
+    assert_eq!(
+        found(&checks, "agents", "bad"),
+        Some("not there: notse"),
+        "{checks:#?}"
+    );
+    host.stop().await;
 }
 
 #[tokio::test]
@@ -45,6 +89,7 @@ async fn what_is_wrong_is_named() {
         found.contains("users:read is missing") && found.contains("Slack refused"),
         "{found}"
     );
+    assert!(found.contains("runs without a bot token"), "{found}");
     let (code, checks) = doctor(&slack, "xoxb-wrong", "xapp-sim-app").await;
     assert_ne!(code, 0);
     assert!(bad(&checks)[0].contains("invalid_auth"), "{checks:#?}");

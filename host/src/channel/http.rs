@@ -23,6 +23,7 @@ mod questions;
 mod replay;
 mod schedules;
 mod server;
+mod slack;
 mod sse;
 mod status;
 mod tokens;
@@ -124,6 +125,7 @@ fn documented() -> OpenApiRouter<Api> {
         .merge(budgets::router())
         .merge(tokens::router())
         .merge(tools::router())
+        .merge(slack::router())
 }
 
 async fn nothing_here() -> Problem {

@@ -268,6 +268,11 @@ impl Slack {
             lane: lanes::lane(kind, payload),
             payload: payload.to_string(),
             keys,
+            heard: match kind {
+                SlackKind::Event => manifest::subscription(&payload["event"]),
+                SlackKind::Command => Some("command"),
+                SlackKind::Interaction => Some("interaction"),
+            },
         };
         let is_new = self.host.store.take_slack(delivery).await?;
         status::received(kind, is_new);

@@ -43,6 +43,8 @@ pub struct SlackDelivery {
     pub payload: String,
     /// By which a second delivery of the same is known.
     pub keys: Vec<String>,
+    /// Its name in the app's manifest.
+    pub heard: Option<&'static str>,
 }
 
 /// The same as stored.
@@ -109,6 +111,13 @@ impl Store {
         let sql =
             "SELECT tenant_id, id, name, app, bot_user, bot, scopes, error FROM slack_installs
                    WHERE tenant_id = ?1 ORDER BY id";
+        self.all(sql, values![tenant]).await
+    }
+
+    /// What came so far, by name, and when it did last (within a minute), in
+    /// milliseconds since 1970.
+    pub async fn slack_heard(&self, tenant: &str) -> Result<Vec<(String, i64)>> {
+        let sql = "SELECT name, at FROM slack_heard WHERE tenant_id = ?1 ORDER BY name";
         self.all(sql, values![tenant]).await
     }
 
@@ -284,6 +293,14 @@ fn take(db: &Connection, delivery: &SlackDelivery) -> Result<bool> {
     if !is_new {
         return Ok(false);
     }
+    if let Some(name) = delivery.heard {
+        sql::execute(
+            db,
+            "INSERT INTO slack_heard (tenant_id, name, at) VALUES (?1, ?2, ?3)
+             ON CONFLICT (tenant_id, name) DO UPDATE SET at = excluded.at WHERE at < excluded.at - 60000",
+            params![delivery.tenant, name, now_ms()],
+        )?;
+    }
     sql::execute(
         db,
         "INSERT INTO slack_inbox (tenant_id, kind, lane, payload, status, received_at)
@@ -312,6 +329,7 @@ mod tests {
             lane: "C1/1.0".to_owned(),
             payload: "{}".to_owned(),
             keys: keys.iter().map(ToString::to_string).collect(),
+            heard: Some("message.im"),
         }
     }
 
@@ -341,6 +359,9 @@ mod tests {
         );
         let pending = store.pending_slack(0, 10).await.unwrap();
         assert_eq!(pending.len(), 2);
+        let heard = store.slack_heard(DEFAULT_TENANT).await.unwrap();
+        assert_eq!(heard.len(), 1);
+        assert_eq!(heard[0].0, "message.im");
     }
 
     #[tokio::test]

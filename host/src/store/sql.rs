@@ -25,6 +25,7 @@ const MIGRATIONS: &[M] = &[
     M::up(include_str!("../../../migrations/0011_slack.sql")),
     M::up(include_str!("../../../migrations/0012_people.sql")),
     M::up(include_str!("../../../migrations/0013_spend_of_people.sql")),
+    M::up(include_str!("../../../migrations/0014_slack_heard.sql")),
 ];
 
 /// How long a statement waits for another process that holds the database.

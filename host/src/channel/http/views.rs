@@ -50,6 +50,37 @@ pub(crate) struct TurnView {
     pub(crate) finished_at: Option<i64>,
 }
 
+/// What the host knows of Slack.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct SlackView {
+    /// There is a bot token.
+    pub(crate) configured: bool,
+    pub(crate) installs: Vec<SlackInstallView>,
+    /// What came so far, by name.
+    pub(crate) heard: Vec<SlackHeardView>,
+    /// Agents that the configuration names and that are not there.
+    pub(crate) unknown_agents: Vec<String>,
+}
+
+/// Where the app is installed.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct SlackInstallView {
+    /// The organisation, where it is installed in one; else the workspace.
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// Why it does not work.
+    pub(crate) error: Option<String>,
+}
+
+/// Something that came from Slack.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub(crate) struct SlackHeardView {
+    /// An event as the app's manifest names it, `command` or `interaction`.
+    pub(crate) name: String,
+    /// When it came last, within a minute, in milliseconds since 1970.
+    pub(crate) at: i64,
+}
+
 /// What agents may be granted to call.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub(crate) struct ToolsView {

@@ -85,6 +85,23 @@ pub(crate) fn scopes(profile: Profile) -> impl Iterator<Item = &'static Wish> {
     wanted(&SCOPES, profile)
 }
 
+/// The events that a profile asks for.
+pub(crate) fn events(profile: Profile) -> impl Iterator<Item = &'static str> {
+    wanted(&EVENTS, profile).map(|wish| wish.name)
+}
+
+/// By which of the events an event came.
+pub(crate) fn subscription(event: &Value) -> Option<&'static str> {
+    let kind = event["type"].as_str()?;
+    let name = match (kind, event["channel_type"].as_str()) {
+        ("message", Some(place @ ("im" | "mpim"))) => format!("message.{place}"),
+        ("message", Some(place)) => format!("message.{place}s"),
+        _ => kind.to_owned(),
+    };
+    let names = EVENTS.iter().map(|wish| wish.name);
+    names.into_iter().find(|known| *known == name)
+}
+
 fn wanted(wishes: &'static [Wish], profile: Profile) -> impl Iterator<Item = &'static Wish> {
     let is_wanted = move |wish: &&Wish| wish.is_minimal || profile == Profile::Full;
     wishes.iter().filter(is_wanted)
@@ -157,6 +174,20 @@ mod tests {
             manifest["settings"]["event_subscriptions"]["request_url"],
             Value::Null
         );
+    }
+
+    #[test]
+    fn events_have_their_names() {
+        let name = |kind: &str, place: &str| {
+            subscription(&json!({"type": kind, "channel_type": place, "user": "U1"}))
+        };
+        assert_eq!(name("message", "im"), Some("message.im"));
+        assert_eq!(name("message", "channel"), Some("message.channels"));
+        assert_eq!(name("message", "group"), Some("message.groups"));
+        assert_eq!(name("message", "mpim"), Some("message.mpim"));
+        assert_eq!(name("app_mention", "channel"), Some("app_mention"));
+        assert_eq!(name("message", "else"), None);
+        assert_eq!(name("team_join", ""), None);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! `anchorhold slack doctor`: whether the app in Slack and this configuration
 //! fit each other. Nothing is said in Slack, and no socket is opened.
 
+mod heard;
+
 use anyhow::Result;
 use clap::Args;
 use jiff::Timestamp;
@@ -29,7 +31,7 @@ pub(in crate::cli) struct Doctor {
 impl Doctor {
     pub(super) async fn run(self, setting: &Setting) -> Result<()> {
         let checks = match setting.config() {
-            Ok(config) => self.checks(&config.slack).await?,
+            Ok(config) => self.checks(setting, &config.slack).await?,
             Err(error) => vec![Check::bad(
                 "configuration",
                 format!("{error:#}"),
@@ -39,7 +41,7 @@ impl Doctor {
         report(&checks, setting.globals.json)
     }
 
-    async fn checks(&self, slack: &config::Slack) -> Result<Vec<Check>> {
+    async fn checks(&self, setting: &Setting, slack: &config::Slack) -> Result<Vec<Check>> {
         let Some(token) = slack.bot_token.clone() else {
             let hint = "`anchorhold slack setup` says how to get one; then set SLACK_BOT_TOKEN";
             return Ok(vec![Check::bad("bot token", "there is none", hint)]);
@@ -65,12 +67,7 @@ impl Doctor {
         }
         checks.push(by_socket(slack).await?);
         checks.push(by_http(slack));
-        let hint = "compare Event Subscriptions on the app's page with `anchorhold slack setup`; without agent_session_stopped nobody can stop an agent";
-        checks.push(Check::note(
-            "events",
-            "Slack does not say which are subscribed to",
-            hint,
-        ));
+        checks.extend(heard::checks(setting, self.profile).await);
         Ok(checks)
     }
 

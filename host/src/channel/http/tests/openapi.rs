@@ -9,7 +9,7 @@ use super::Fixture;
 const METHODS: [&str; 4] = ["get", "put", "post", "delete"];
 
 /// What docs/reference/api.md promises.
-const PROMISED: [&str; 48] = [
+const PROMISED: [&str; 49] = [
     "get /api/v1/agents",
     "get /api/v1/agents/{agent}",
     "put /api/v1/agents/{agent}",
@@ -49,6 +49,7 @@ const PROMISED: [&str; 48] = [
     "put /api/v1/budgets/{scope}",
     "delete /api/v1/budgets/{scope}",
     "get /api/v1/tools",
+    "get /api/v1/slack",
     "post /api/v1/tokens",
     "get /api/v1/tokens",
     "delete /api/v1/tokens/{token}",
