@@ -101,7 +101,7 @@ fn table(runs: &[Run]) -> Table {
             "p99 of the baseline",
             "delivered again",
             "longest without a socket",
-            "p99 and most of Stop",
+            "p50 and most of Stop",
         ],
     );
     let baseline = |is_socket| {
@@ -125,7 +125,7 @@ fn table(runs: &[Run]) -> Table {
             },
             run.stopped.as_ref().map_or_else(
                 || "-".to_owned(),
-                |stopped| format!("{}, {}", ms(stopped.p99()), ms(stopped.max())),
+                |stopped| format!("{}, {}", ms(stopped.median()), ms(stopped.max())),
             ),
         ]);
     }
