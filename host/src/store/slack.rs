@@ -281,6 +281,15 @@ impl Store {
 }
 
 fn take(db: &Connection, delivery: &SlackDelivery) -> Result<bool> {
+    // Also of what came already: a mention comes as two events.
+    if let Some(name) = delivery.heard {
+        sql::execute(
+            db,
+            "INSERT INTO slack_heard (tenant_id, name, at) VALUES (?1, ?2, ?3)
+             ON CONFLICT (tenant_id, name) DO UPDATE SET at = excluded.at WHERE at < excluded.at - 60000",
+            params![delivery.tenant, name, now_ms()],
+        )?;
+    }
     let mut is_new = true;
     for key in &delivery.keys {
         let claimed = sql::execute(
@@ -292,14 +301,6 @@ fn take(db: &Connection, delivery: &SlackDelivery) -> Result<bool> {
     }
     if !is_new {
         return Ok(false);
-    }
-    if let Some(name) = delivery.heard {
-        sql::execute(
-            db,
-            "INSERT INTO slack_heard (tenant_id, name, at) VALUES (?1, ?2, ?3)
-             ON CONFLICT (tenant_id, name) DO UPDATE SET at = excluded.at WHERE at < excluded.at - 60000",
-            params![delivery.tenant, name, now_ms()],
-        )?;
     }
     sql::execute(
         db,
@@ -359,9 +360,14 @@ mod tests {
         );
         let pending = store.pending_slack(0, 10).await.unwrap();
         assert_eq!(pending.len(), 2);
+        let mention = SlackDelivery {
+            heard: Some("app_mention"),
+            ..delivery(&["ev:5", "ts:11"])
+        };
+        assert!(!store.take_slack(mention).await.unwrap());
         let heard = store.slack_heard(DEFAULT_TENANT).await.unwrap();
-        assert_eq!(heard.len(), 1);
-        assert_eq!(heard[0].0, "message.im");
+        let heard: Vec<_> = heard.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(heard, ["app_mention", "message.im"]);
     }
 
     #[tokio::test]
